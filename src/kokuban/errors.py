@@ -1,0 +1,53 @@
+"""Every error Kokuban raises on purpose; all derive from `KokubanError`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class KokubanError(Exception):
+    """The base of all of Kokuban's own errors."""
+
+
+class ShapeError(KokubanError, ValueError):
+    """Shapes that do not fit, or a dimension with two sizes."""
+
+
+class ExpressionError(KokubanError, TypeError):
+    """An expression that cannot be formed or differentiated as asked."""
+
+
+class DataError(KokubanError, ValueError):
+    """Data that cannot be used: empty, not finite, of the wrong type or length."""
+
+
+class NonFiniteError(KokubanError, ArithmeticError):
+    """Training met NaN or infinity; the message names the layer and the step."""
+
+
+class UnknownNameError(KokubanError, ValueError):
+    """A name that is not known; the message offers the nearest one that is."""
+
+
+class FileFormatError(KokubanError, ValueError):
+    """A file that is missing its parts, damaged, or of another kind."""
+
+
+class SettingError(KokubanError, ValueError):
+    """A setting outside what it may be."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence offering the known name closest to `name`, or nothing."""
+    found = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> UnknownNameError:
+    """The error for an unknown `kind` (such as "optimizer") called `name`."""
+    names = list(known)
+    return UnknownNameError(
+        f"Unknown {kind} {name!r}.{nearest(str(name), names)} "
+        f"Known: {', '.join(sorted(names))}."
+    )
