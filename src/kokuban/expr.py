@@ -50,9 +50,6 @@ class Expr:
     __array_ufunc__ = None  # so that `array * expr` reaches Expr.__rmul__
     __iter__ = None  # a matrix is not a sequence, though it can be sliced
 
-    def __init__(self, *_: object) -> None:
-        pass
-
     def __new__(cls, *_: object) -> Expr:
         raise ExpressionError(
             "Expressions are made with kokuban.input, .target, .parameter, .constant, "
@@ -347,7 +344,10 @@ def substitute(outputs: Sequence[Expr], values: Mapping[Expr, Expr]) -> list[Exp
     """`outputs` with each node in `values` replaced by its expression."""
     new: dict[Expr, Expr] = {}
     for node in order(outputs):
-        new[node] = values.get(node) or rebuild(node, tuple(new[a] for a in node.args))
+        given = node in values
+        new[node] = (
+            values[node] if given else rebuild(node, tuple(new[a] for a in node.args))
+        )
     return [new[o] for o in outputs]
 
 
