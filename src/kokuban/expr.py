@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from kokuban.errors import ExpressionError, FileFormatError, ShapeError
@@ -21,7 +21,7 @@ from kokuban.shape import SCALAR, Dim, Shape, dimension, shape_of, show
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Value = "Expr | float | npt.ArrayLike"
+Value: TypeAlias = "Expr | float | npt.ArrayLike"
 
 ROLES: Final = ("input", "target", "parameter", "state", "setting", "counter")
 
@@ -317,13 +317,16 @@ def rebuild(node: Expr, args: tuple[Expr, ...]) -> Expr:
     return apply(node.op.name, *args, **dict(node.attrs))
 
 
-def order(outputs: Iterable[Expr]) -> list[Expr]:
-    """Every node under `outputs` once, each after its arguments."""
+def order(outputs: Iterable[Expr], known: Container[Expr] = ()) -> list[Expr]:
+    """Every node under `outputs` once, each after its arguments; none in `known`."""
     done: dict[Expr, None] = {}
-    stack = list(outputs)[::-1]
+    stack = [o for o in outputs if o not in known][::-1]
     while stack:
         node = stack[-1]
-        waiting = [a for a in node.args if a not in done] if node not in done else []
+        if node in done:
+            stack.pop()
+            continue
+        waiting = [a for a in node.args if a not in done and a not in known]
         if waiting:
             stack.extend(reversed(waiting))
         else:
@@ -351,9 +354,13 @@ def substitute(outputs: Sequence[Expr], values: Mapping[Expr, Expr]) -> list[Exp
     return [new[o] for o in outputs]
 
 
+def _named(node: Expr, name: str) -> bool:
+    return node.op is not None and node.op.name == name
+
+
 def is_number(node: Expr, value: float | None = None) -> bool:
     """Whether a node is a constant 1 x 1 number, broadcast or not (and which)."""
-    while node.op is not None and node.op.name == "broadcast":
+    while _named(node, "broadcast"):
         node = node.args[0]
     if not isinstance(node, Const) or isinstance(node.value, tuple):
         return False
@@ -407,8 +414,8 @@ def _text(node: Expr, depth: int) -> str:
         inside = [_text(a, depth - 1) for a in args]
         return f"{name}({', '.join(inside + [f'{k}={v}' for k, v in attrs])})"
     assert node.op is not None
-    if node.op.name == "broadcast" and is_number(node):
-        return _number_text(node)
+    if _repeats_number(node):  # a number times a matrix is written without its copies
+        return _text(node.args[0], depth - 1)
     inside = [_text(a, depth - 1) for a in node.args]
     return _fill(node.op, inside, [_binding(a) for a in node.args], dict(node.attrs))
 
@@ -430,7 +437,11 @@ def _binding(node: Expr) -> int:
         return ATOM if number(node) >= 0 else NEGATION
     if node.op is None or composite_of(node):
         return ATOM
-    return node.op.binds[0]
+    return _binding(node.args[0]) if _repeats_number(node) else node.op.binds[0]
+
+
+def _repeats_number(node: Expr) -> bool:
+    return _named(node, "broadcast") and node.args[0].shape == SCALAR
 
 
 def _number_text(node: Expr) -> str:

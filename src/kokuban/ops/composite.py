@@ -312,4 +312,4 @@ def label_smoothing(t: Value, *, amount: float = 0.1) -> Expr:
     return (1 - amount) * t + amount / size(t.shape[1])
 
 
-__all__ = [*sorted(COMPOSITES), "COMPOSITES", "composite", "count", "identity"]
+__all__ = [*sorted(COMPOSITES), "COMPOSITES", "count", "identity"]
