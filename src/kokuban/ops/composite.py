@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec
+from inspect import signature
+from typing import ParamSpec
 
 from kokuban.errors import SettingError, ShapeError
 from kokuban.expr import Expr, Value, as_expr, note_composite, size
@@ -39,17 +40,20 @@ COMPOSITES: dict[str, Callable[..., Expr]] = {}
 def composite(function: Callable[P, Expr]) -> Callable[P, Expr]:
     """Let the expression that `function` builds be written as a call of it.
 
-    Positional arguments are expressions (or become them), keyword arguments numbers;
-    an expression given by keyword leaves the result without the short name.
+    Parameters annotated `Value` are expressions (or become them), the others numbers or
+    words; an expression among those leaves the result without the short name.
     """
     name = function.__name__
+    parameters = list(signature(function).parameters.values())
+    values = [p for p in parameters if p.annotation == "Value"]
 
     @wraps(function)
     def named(*args: P.args, **attrs: P.kwargs) -> Expr:
-        given: list[Any] = [as_expr(a) for a in args]  # type: ignore[arg-type]
-        result = function(*given, **attrs)  # type: ignore[arg-type]
-        if not any(isinstance(v, Expr) for v in attrs.values()):
-            note_composite(result, name, tuple(given), attrs)
+        bound = signature(function).bind(*args, **attrs).arguments
+        given = tuple(as_expr(bound.pop(p.name)) for p in values)
+        result = function(*given, **bound)  # type: ignore[arg-type]
+        if not any(isinstance(v, Expr) for v in bound.values()):
+            note_composite(result, name, given, bound)
         return result
 
     COMPOSITES[name] = named

@@ -1,0 +1,259 @@
+"""Layers: frozen records that turn an expression into the next one.
+
+A layer is called with an expression and a `Build`. Using the same layer object twice
+shares its parameters. Rows are samples throughout.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from kokuban import ops
+from kokuban.errors import ExpressionError, SettingError, ShapeError
+from kokuban.expr import Expr
+from kokuban.nn.build import DRAW, Build, Initial
+from kokuban.nn.init import named
+
+layer = dataclass(frozen=True, eq=False)  # two equal layers are still two layers
+
+
+class Layer(ABC):
+    """What every layer is: an expression in, an expression out."""
+
+    @abstractmethod
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        """The layer's output for the input x, its parameters noted in `build`."""
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        """How many columns the input must have, where the layer knows."""
+        return None
+
+
+def _initial(kind: str | Initial) -> Initial:
+    return named(kind) if isinstance(kind, str) else kind
+
+
+@layer
+class Affine(Layer):
+    """X W + Dup_N(b). Parameters: W inputs×outputs, b 1×outputs.
+
+    `init` and `bias_init` are names ("he", "glorot", "lecun", "orthogonal", …) or
+    initialisers of kokuban.nn.init.
+    """
+
+    inputs: int
+    outputs: int
+    bias: bool = True
+    init: str | Initial = "glorot"
+    bias_init: str | Initial = "zeros"
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        weight = ("W", (self.inputs, self.outputs), _initial(self.init))
+        bias = ("b", (1, self.outputs), _initial(self.bias_init))
+        wanted = {"weight": weight, "bias": bias} if self.bias else {"weight": weight}
+        made = build.parameters(self, "affine", **wanted)
+        if self.bias:
+            return ops.affine(x, made["weight"], made["bias"])
+        return x @ made["weight"]
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.inputs
+
+
+@layer
+class TiedAffine(Layer):
+    """Y Wᵀ + Dup_N(c), W the weight of another affine layer, c a bias of its own.
+
+    The decoder of a tied autoencoder. W: inputs×outputs of the other layer, so that
+    this one takes outputs to inputs; c 1×inputs.
+    """
+
+    of: Affine
+    bias: bool = True
+    bias_init: str | Initial = "zeros"
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        other = build.made_by(self.of)
+        if other is None:
+            raise ExpressionError(
+                f"TiedAffine shares the weight of {self.of}, which must stand before it in "
+                "the network."
+            )
+        if not self.bias:
+            return x @ other["weight"].T
+        wanted = ("c", (1, self.of.inputs), _initial(self.bias_init))
+        made = build.parameters(self, "tied", bias=wanted)
+        return ops.affine(x, other["weight"].T, made["bias"])
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.of.outputs
+
+
+@layer
+class ScalarAffine(Layer):
+    """w X + b with one weight and one bias, 1×1 each, for every entry.
+
+    A 1×1 convolution of one channel.
+    """
+
+    init: str | Initial = "glorot"
+    bias_init: str | Initial = "zeros"
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        made = build.parameters(
+            self,
+            "scalar",
+            weight=("w", (1, 1), _initial(self.init)),
+            bias=("s", (1, 1), _initial(self.bias_init)),
+        )
+        return made["weight"] * x + made["bias"]
+
+
+@layer
+class Dropout(Layer):
+    """In training, each entry is 0 with probability `rate`, else 1/(1 - rate) times x.
+
+    In prediction x itself. Srivastava et al., JMLR 15 (2014).
+    """
+
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rate < 1:
+            raise SettingError(
+                f"A dropout rate is at least 0 and below 1, not {self.rate}."
+            )
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        stream = build.count("dropout")
+        if not build.training or self.rate == 0:
+            return x
+        return x * ops.dropout_mask(DRAW, self.rate, x.shape, stream)
+
+
+def _columns(x: Expr, name: str, size: int) -> int:
+    if x.shape[1] != size:
+        raise ShapeError(f"{name}({size}) meets {x.shape[1]} columns.")
+    return size
+
+
+@layer
+class LayerNorm(Layer):
+    """Each row to mean 0 and variance 1, times a scale plus a shift (1×size each).
+
+    Ba et al., arXiv:1607.06450, eq. 4.
+    """
+
+    size: int
+    epsilon: float = 1e-5
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        size = _columns(x, "LayerNorm", self.size)
+        made = build.parameters(self, "norm", **_scale_and_shift(size))
+        return ops.layer_norm(x, made["scale"], made["shift"], epsilon=self.epsilon)
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.size
+
+
+@layer
+class BatchNorm(Layer):
+    """Each column to mean 0 and variance 1, times a scale plus a shift (1×size each).
+
+    In training over the batch; a running mean and (biased) variance, m·old + (1 - m)·new
+    with m = `momentum`, serve in prediction. Ioffe and Szegedy, arXiv:1502.03167.
+    """
+
+    size: int
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.momentum < 1:
+            raise SettingError(
+                f"BatchNorm's momentum is at least 0 and below 1, not {self.momentum}."
+            )
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        size = _columns(x, "BatchNorm", self.size)
+        made = build.parameters(self, "norm", **_scale_and_shift(size))
+        name = made["scale"].name
+        mean = build.state(f"mean({name})", (1, size), named("zeros"))
+        variance = build.state(f"variance({name})", (1, size), named("ones"))
+        if not build.training:
+            centred = (x - mean) / ops.sqrt(variance + self.epsilon)
+            return centred * made["scale"] + made["shift"]
+        batch_mean = ops.mean(x, over="rows")
+        batch_variance = ops.mean((x - batch_mean) ** 2, over="rows")
+        m = self.momentum
+        build.updates[mean] = m * mean + (1 - m) * batch_mean
+        build.updates[variance] = m * variance + (1 - m) * batch_variance
+        return ops.batch_norm(x, made["scale"], made["shift"], epsilon=self.epsilon)
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.size
+
+
+def _scale_and_shift(size: int) -> dict[str, tuple[str, tuple[int, int], Initial]]:
+    return {
+        "scale": ("scale", (1, size), named("ones")),
+        "shift": ("shift", (1, size), named("zeros")),
+    }
+
+
+class Sequential(Layer):
+    """Layers one after another."""
+
+    def __init__(self, *layers: Layer) -> None:
+        for number, item in enumerate(layers, 1):
+            if not isinstance(item, Layer):
+                raise SettingError(
+                    f"Sequential takes layers, such as kokuban.nn.ReLU(); number {number} is "
+                    f"{item!r:.60}."
+                )
+        self.layers = layers
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        for item in self.layers:
+            number = build.count("layer")
+            try:
+                x = item(x, build)
+            except ShapeError as error:
+                raise ShapeError(f"In layer {number}, {item!r}: {error}") from None
+            build.outputs.append((f"layer {number}, {item!r}", x))
+        return x
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(map(repr, self.layers))})"
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        """The number of columns that the first layer with a size wants."""
+        wanted = (item.inputs_wanted for item in self.layers)
+        return next((w for w in wanted if w is not None), None)
+
+
+class Residual(Layer):
+    """x + f(x), f the layers given, whose output has the shape of x.
+
+    He et al., arXiv:1512.03385, eq. 1.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        self.inner = Sequential(*layers)
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        return x + self.inner(x, build)
+
+    def __repr__(self) -> str:
+        return f"Residual({', '.join(map(repr, self.inner.layers))})"
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.inner.inputs_wanted
