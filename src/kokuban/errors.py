@@ -34,6 +34,14 @@ class FileFormatError(KokubanError, ValueError):
     """A file that is missing its parts, damaged, or of another kind."""
 
 
+class StorageError(KokubanError, OSError):
+    """A file that cannot be read or written: missing, no permission, disk full."""
+
+
+class NotFittedError(KokubanError, RuntimeError):
+    """A model was asked to predict before it was trained or given values."""
+
+
 class SettingError(KokubanError, ValueError):
     """A setting outside what it may be."""
 
