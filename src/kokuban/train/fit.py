@@ -1,0 +1,233 @@
+"""One training run: epochs, validation, early stopping, checkpoints, interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import FileFormatError, SettingError
+from kokuban.expr import Symbol
+from kokuban.optim import Optimizer
+from kokuban.optim import to_dict as optimizer_to_dict
+from kokuban.train.files import load_arrays, save_arrays
+from kokuban.train.history import History, Record
+from kokuban.train.loop import Arrays, Progress, Trainer, batches, one_pass, shuffled
+from kokuban.train.progress import Bar
+from kokuban.train.stopping import EarlyStopping, Watch
+
+Evaluate = Callable[[Mapping[Symbol, np.ndarray]], Record]
+Callback = Callable[[Any, Record], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a run goes; what `Model.fit` was asked."""
+
+    optimizer: Optimizer
+    epochs: int
+    batch_size: int
+    seed: int
+    shuffle: bool
+    stopping: EarlyStopping | None
+    checkpoint: str | None
+    checkpoint_every: int | None
+
+    def fingerprint(self, data: Mapping[Symbol, np.ndarray]) -> dict[str, Any]:
+        """What must be the same for a run to be resumed."""
+        digest = hashlib.sha256()
+        for symbol, value in sorted(data.items(), key=lambda item: item[0].name):
+            digest.update(f"{symbol.name} {value.shape} {value.dtype}".encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return {
+            "optimizer": optimizer_to_dict(self.optimizer),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+            "shuffle": self.shuffle,
+            "stopping": None if self.stopping is None else asdict(self.stopping),
+            "data": digest.hexdigest(),
+        }
+
+
+@dataclass(slots=True)
+class Run:
+    """A run in progress. `evaluate` measures validation data, `report` hears each epoch."""
+
+    trainer: Trainer
+    data: Arrays
+    settings: Settings
+    evaluate: Callable[[Mapping[Symbol, np.ndarray]], Record]
+    report: Callable[[Mapping[Symbol, np.ndarray], Record], object]
+    show: bool | None = None
+    history: History = field(default_factory=History)
+    watch: Watch = field(default_factory=Watch)
+    best: Mapping[Symbol, np.ndarray] | None = None
+    epoch: int = 0  # epochs done
+    position: int = 0  # batches done in the epoch under way
+    total: float = 0.0  # their summed loss
+
+    @property
+    def rows(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.data.values())))
+
+    def go(self) -> Mapping[Symbol, np.ndarray]:
+        """Train to the end, or until stopped; the values to keep."""
+        per_epoch = len(batches(self.rows, self.settings.batch_size))
+        with Bar(
+            self.settings.epochs * per_epoch,
+            self.epoch * per_epoch + self.position,
+            self.show,
+        ) as bar:
+            try:
+                while self.epoch < self.settings.epochs and not self._stopped():
+                    self._one_epoch(bar, per_epoch)
+            except KeyboardInterrupt:
+                self._interrupted()
+        kept = self.trainer.progress.values
+        if self.best is not None and self.history.stopped != "interrupted":
+            self.history.best_epoch, kept = self.watch.epoch, self.best
+        return kept
+
+    def _stopped(self) -> bool:
+        return self.history.stopped in ("early stopping", "callback")
+
+    def _one_epoch(self, bar: Bar, per_epoch: int) -> None:
+        began, s = time.perf_counter(), self.settings
+        order = (
+            shuffled(self.rows, s.seed, self.epoch)
+            if s.shuffle
+            else np.arange(self.rows)
+        )
+
+        def rate(step: int) -> float:
+            return s.optimizer.rate_at(step, per_epoch, s.epochs * per_epoch)
+
+        def after_step(done: int, total: float) -> None:
+            self.position, self.total = done, total
+            bar.step()
+            every = s.checkpoint_every
+            if s.checkpoint and every and self.trainer.progress.step % every == 0:
+                self.save()
+
+        loss = one_pass(
+            self.trainer,
+            self.data,
+            order,
+            s.batch_size,
+            rate,
+            start=self.position,
+            total=self.total,
+            after_step=after_step,
+        )
+        self.trainer.require_finite()
+        self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
+        last_rate = rate(self.trainer.progress.step - 1)
+        record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
+        record |= self.evaluate(self.trainer.progress.values)
+        record["seconds"] = time.perf_counter() - began
+        self._after_epoch(record)
+        bar.epoch({**record, "rows": float(self.rows)})
+
+    def _after_epoch(self, record: Record) -> None:
+        self.history.epochs.append(record)
+        rule = self.settings.stopping
+        if rule is not None:
+            improved = self.watch.improved(rule, record)
+            if improved and rule.restore:
+                self.best = self.trainer.progress.values
+            if self.watch.waited >= rule.patience:
+                self.history.stopped = "early stopping"
+        if self.report(self.trainer.progress.values, record):
+            self.history.stopped = "callback"
+        if self.settings.checkpoint and not self.settings.checkpoint_every:
+            self.save()
+
+    def _interrupted(self) -> None:
+        self.history.stopped = "interrupted"
+        warnings.warn(
+            f"Training was interrupted after {self.trainer.progress.step} steps; the model "
+            "keeps what it has learned.",
+            stacklevel=4,
+        )
+        if self.settings.checkpoint:
+            self.save()
+
+    # ------------------------------------------------------------ checkpoints
+
+    def save(self) -> None:
+        """Write all that the run depends on, so that `load` goes on with the same bits."""
+        now = self.trainer.progress
+        arrays = {f"now:{s.name}": v for s, v in now.values.items()}
+        if self.best is not None:
+            arrays |= {f"best:{s.name}": v for s, v in self.best.items()}
+        history = self.history.to_dict()
+        if history["stopped"] == "interrupted":
+            history["stopped"] = "epochs"
+        about = {
+            "kind": "checkpoint",
+            "settings": self.settings.fingerprint(self.data),
+            "step": now.step,
+            "epoch": self.epoch,
+            "position": self.position,
+            "total": self.total,
+            "history": history,
+            "watch": [repr(self.watch.best), self.watch.epoch, self.watch.waited],
+        }
+        assert self.settings.checkpoint is not None
+        save_arrays(self.settings.checkpoint, arrays, about)
+
+    def load(self) -> None:
+        """Go on from the checkpoint file, if it is there.
+
+        Raises FileFormatError for a file of another kind, SettingError where the run it
+        belongs to had other data or settings.
+        """
+        path = self.settings.checkpoint
+        if path is None:
+            raise SettingError("resume=True needs checkpoint=, the file to resume from.")
+        if not Path(path).exists():
+            return
+        arrays, about = load_arrays(path)
+        if about.get("kind") != "checkpoint":
+            raise FileFormatError(
+                f"{path!r} is a {about.get('kind')} file, not a checkpoint of a run."
+            )
+        self._require_same(about["settings"], path)
+        now = self._values(arrays, "now:", path)
+        self.trainer.progress = Progress(about["step"], now)
+        self.best = self._values(arrays, "best:", path) or None
+        self.history = History.from_dict(about["history"])
+        best, epoch, waited = about["watch"]
+        self.watch = Watch(float(best), epoch, waited)
+        self.epoch, self.position = about["epoch"], about["position"]
+        self.total = about["total"]
+
+    def _require_same(self, then: Mapping[str, Any], path: str) -> None:
+        for name, value in self.settings.fingerprint(self.data).items():
+            if then.get(name) != value:
+                raise SettingError(
+                    f"{path!r} belongs to a run with other {name.replace('_', ' ')}"
+                    + ("" if name == "data" else f" ({then.get(name)}, now {value})")
+                    + ". Resume with the same, or choose another checkpoint file."
+                )
+
+    def _values(
+        self, arrays: Mapping[str, np.ndarray], prefix: str, path: str
+    ) -> dict[Symbol, np.ndarray]:
+        found = {
+            s: arrays[prefix + s.name]
+            for s in self.trainer.progress.values
+            if prefix + s.name in arrays
+        }
+        wrong = [s for s in found if found[s].shape != s.shape]
+        if wrong or (found and len(found) != len(self.trainer.progress.values)):
+            raise FileFormatError(f"{path!r} was written by another network.")
+        return found
+

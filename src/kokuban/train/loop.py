@@ -1,0 +1,158 @@
+"""The training loop: one step over a batch, one pass over the data.
+
+A step runs one program, the loss and every new value, all expressions of the old
+values, and then takes the new values in one assignment, so that an interruption at any
+moment leaves either the old values or the new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import NonFiniteError
+from kokuban.expr import Expr, Symbol, symbols
+from kokuban.gradient import grad
+from kokuban.nn.build import DRAW
+from kokuban.optim import Optimizer
+from kokuban.rewrite import simplify_all
+from kokuban.run import Program
+
+Arrays = dict[Symbol, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: whole steps done, and the values they left."""
+
+    step: int
+    values: Mapping[Symbol, np.ndarray]
+
+
+class Trainer:
+    """A loss, its gradients and an optimizer's updates as one program.
+
+    `progress` holds the parameters', states' and slots' values and the number of steps;
+    it is replaced as a whole after each step.
+    """
+
+    def __init__(
+        self,
+        loss: Expr,
+        optimizer: Optimizer,
+        values: Mapping[Symbol, np.ndarray],
+        *,
+        updates: Mapping[Symbol, Expr] | None = None,
+        layers: Sequence[tuple[str, Expr]] = (),
+        dtype: Any = np.float32,
+        seed: int = 0,
+    ) -> None:
+        self.parameters = symbols([loss], "parameter")
+        self.layers, self.dtype, self.seed = layers, dtype, seed
+        (stable,) = simplify_all([loss])
+        rule = optimizer.updates(self.parameters, grad(stable, self.parameters))
+        assigned = {**rule.assignments, **(updates or {})}
+        self._assigned = list(assigned)
+        self._rate, self._step = rule.rate, rule.step
+        self.loss = stable
+        self._program = Program(simplify_all([stable, *assigned.values()]))
+        slots = {s: np.zeros(s.shape, dtype) for s in rule.slots}
+        start = {s: np.asarray(v, dtype) for s, v in values.items()}
+        self.slots = rule.slots
+        self.progress = Progress(0, {**slots, **start})
+
+    def step(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> float:
+        """One update from one batch; the loss before it.
+
+        Raises NonFiniteError, with the layer and the step, where the loss is not finite.
+        """
+        now = self.progress
+        given = self._given(batch, rate)
+        with np.errstate(all="ignore"):  # what overflows is found in the loss
+            loss, *new = self._program(given, np, self.dtype)
+        value = float(loss[0, 0])
+        if not np.isfinite(value):
+            raise NonFiniteError(self._diagnosis(given, now.step + 1, value))
+        changed = dict(zip(self._assigned, new, strict=True))
+        self.progress = Progress(now.step + 1, {**now.values, **changed})
+        return value
+
+    def _given(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> Arrays:
+        now, one = self.progress, (1, 1)
+        return {
+            **now.values,
+            **batch,
+            self._rate: np.full(one, rate, self.dtype),
+            self._step: np.full(one, now.step + 1, self.dtype),
+            DRAW: np.array([[self.seed, now.step]], dtype=np.int64),
+        }
+
+    def require_finite(self) -> None:
+        """NonFiniteError naming a parameter that is no longer finite, if there is one."""
+        for s in self.parameters:
+            if not np.isfinite(self.progress.values[s]).all():
+                raise NonFiniteError(
+                    f"{s.name} is no longer finite after step {self.progress.step}. "
+                    "A smaller learning rate, or clip_norm in the optimizer, usually helps."
+                )
+
+    def _diagnosis(self, given: Arrays, step: int, loss: float) -> str:
+        """Which layer first gave NaN or infinity, and how large the values before were."""
+        with np.errstate(all="ignore"):
+            outputs = Program([e for _, e in self.layers])(given, np, self.dtype)
+        largest, name = 0.0, "the inputs"
+        found = f"the loss itself became {loss}"
+        for (layer, _), y in zip(self.layers, outputs, strict=True):
+            if not np.isfinite(y).all():
+                found = f"{layer} gave {y[~np.isfinite(y)][0]}"
+                break
+            here = float(np.max(np.abs(y)))
+            if here >= largest:
+                largest, name = here, layer
+        return (
+            f"Training stopped at step {step}: {found}. The largest activation before it is "
+            f"{largest:.3g}, in {name}. A smaller learning rate, or clip_norm in the "
+            "optimizer, usually helps; the model keeps the values from before this step."
+        )
+
+
+def batches(rows: int, size: int) -> list[tuple[int, int]]:
+    """The starts and stops of the batches of one pass; the last may be smaller."""
+    return [(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def one_pass(
+    trainer: Trainer,
+    data: Mapping[Symbol, np.ndarray],
+    order: np.ndarray,
+    size: int,
+    rate: Callable[[int], float],
+    *,
+    start: int = 0,
+    total: float = 0.0,
+    after_step: Callable[[int, float], None] | None = None,
+) -> float:
+    """One pass over the rows in the given order; the mean loss over them.
+
+    `rate` gives the learning rate of a step from the number of steps done. `start` is
+    the number of batches already done in this pass and `total` their summed loss;
+    `after_step` hears of each batch (how many are done, the summed loss so far).
+    """
+    for number, (first, stop) in enumerate(batches(len(order), size)):
+        if number < start:
+            continue
+        rows = order[first:stop]
+        batch = {s: v[rows] for s, v in data.items()}
+        total += trainer.step(batch, rate(trainer.progress.step)) * len(rows)
+        if after_step is not None:
+            after_step(number + 1, total)
+    return total / len(order)
+
+
+def shuffled(rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of the rows in an epoch: a function of the seed and the epoch alone."""
+    generator = np.random.Generator(np.random.Philox(key=[seed, 1 << 32], counter=epoch))
+    return generator.permutation(rows)

@@ -1,0 +1,387 @@
+"""The model: a network, the values it has learned, and how to train and use them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import DataError, FileFormatError, NotFittedError, SettingError, unknown
+from kokuban.expr import Expr, Symbol
+from kokuban.nn import Layer, Loss
+from kokuban.nn import loss as loss_named
+from kokuban.nn.build import DRAW
+from kokuban.optim import SGD, Optimizer
+from kokuban.rewrite import simplify
+from kokuban.run import Program
+from kokuban.train.files import load_arrays, save_arrays
+from kokuban.train.fit import Callback, Run, Settings
+from kokuban.train.history import History, Record
+from kokuban.train.inputs import as_classes, as_rows, require_two_classes
+from kokuban.train.loop import Arrays, Trainer
+from kokuban.train.metrics import Metric, metric
+from kokuban.train.network import WEIGHTS, Network, from_expressions, from_layers
+from kokuban.train.stopping import EarlyStopping
+
+Data = Any  # a matrix, or a mapping of input names to matrices
+ENGINES = ("auto", "numpy", "native")
+
+
+class Model:
+    """A network with its loss, ready to be trained.
+
+    `Model(net, loss="softmax_cross_entropy")` takes layers; `Model(loss=L)` takes a loss
+    expression, with `output=` for what to predict where the loss does not show it.
+    Training runs in float32 unless `dtype` says float64. `inputs` gives the number of
+    data columns where no layer does.
+    """
+
+    def __init__(
+        self,
+        net: Layer | None = None,
+        loss: str | Loss | Callable[..., Expr] | Expr = "mse",
+        *,
+        output: Expr | None = None,
+        inputs: int | None = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        if isinstance(loss, Expr):
+            if net is not None:
+                raise SettingError("Give layers or a loss expression, not both.")
+            network = from_expressions(loss, output)
+        elif net is None:
+            raise SettingError("Model needs layers, or loss= as an expression.")
+        else:
+            network = from_layers(net, loss_named(loss), inputs)
+        self._set_up(network, dtype)
+
+    def _set_up(self, network: Network, dtype: Any) -> None:
+        self.network, self.dtype = network, np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise SettingError(f"dtype is float32 or float64, not {self.dtype}.")
+        self.values: dict[Symbol, np.ndarray] = {}
+        self.history: History | None = None
+        self.extra: dict[str, Any] = {}
+        output = network.output
+        self._predict = None if output is None else Program([simplify(output)])
+        self._evaluate = Program([simplify(network.evaluation)])
+
+    def __repr__(self) -> str:
+        count = sum(v.size for v in self.values.values())
+        state = f"{count:,} values" if self.values else "not trained"
+        return f"Model({self.network.evaluation!r}, {self.dtype.name}, {state})"
+
+    # ------------------------------------------------------------ values
+
+    def initialise(self, seed: int = 0) -> None:
+        """Give every parameter its initial value; the same seed gives the same values."""
+        rng = np.random.default_rng(seed)
+        self.values = {
+            s: self.network.initial[s](rng, s.shape, self.dtype)
+            for s in self.network.values
+        }
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The value of a parameter or state by name."""
+        return self._require_values()[self._symbol(name)]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Set a parameter or state; DataError unless the shape fits."""
+        symbol = self._symbol(name)
+        array = np.array(value, self.dtype)
+        if array.shape != symbol.shape:
+            raise DataError(f"{name} is {symbol.shape}; the value is {array.shape}.")
+        if not self.values:
+            self.initialise()
+        self.values = {**self.values, symbol: array}
+
+    def _symbol(self, name: str) -> Symbol:
+        names = {s.name: s for s in self.network.values}
+        if name not in names:
+            raise unknown("parameter", name, names)
+        return names[name]
+
+    def _require_values(self) -> dict[Symbol, np.ndarray]:
+        if not self.values:
+            raise NotFittedError(
+                "The model has no values yet: call fit, or initialise(seed) to begin."
+            )
+        return self.values
+
+    # ------------------------------------------------------------ data
+
+    def _inputs(self, x: Data) -> Arrays:
+        wanted = self.network.inputs
+        if not isinstance(x, Mapping):
+            if len(wanted) != 1:
+                names = ", ".join(s.name for s in wanted)
+                raise DataError(f"The model takes {names}: give a dict of them.")
+            x = {wanted[0].name: x}
+        given = {str(getattr(k, "name", k)): v for k, v in x.items()}
+        missing = [s.name for s in wanted if s.name not in given]
+        if missing:
+            raise DataError(f"No data are given for {', '.join(missing)}.")
+        return {s: as_rows(given[s.name], s.name, s.shape[1], self.dtype) for s in wanted}
+
+    def _with_targets(self, x: Data, t: Any, weights: Any = None) -> Arrays:
+        data = self._inputs(x)
+        wanted = self.network.targets
+        if len(wanted) > 1:
+            raise DataError("A model with several targets is not fitted by Model.")
+        if wanted:
+            if t is None:
+                raise DataError("The loss compares with a target: give t.")
+            make = as_classes if self.network.classes else as_rows
+            data[wanted[0]] = make(t, "t", wanted[0].shape[1], self.dtype)
+        if weights is not None:
+            data[WEIGHTS] = as_rows(weights, "sample_weight", 1, self.dtype)
+            if np.any(data[WEIGHTS] < 0) or not np.any(data[WEIGHTS]):
+                raise DataError(
+                    "sample_weight must not be negative, and not be 0 everywhere."
+                )
+        lengths = {s.name: len(v) for s, v in data.items()}
+        if len(set(lengths.values())) > 1:
+            shown = ", ".join(f"{n} has {k}" for n, k in lengths.items())
+            raise DataError(f"Every sample needs its row everywhere, but {shown} rows.")
+        return data
+
+    # ------------------------------------------------------------ training
+
+    def fit(
+        self,
+        x: Data,
+        t: Any = None,
+        *,
+        optimizer: Optimizer | None = None,
+        epochs: int = 10,
+        batch_size: int | None = None,
+        validation: float | tuple[Any, Any] | None = None,
+        seed: int = 0,
+        engine: str = "auto",
+        sample_weight: Any = None,
+        shuffle: bool = True,
+        stopping: EarlyStopping | None = None,
+        metrics: Sequence[str | Metric] = (),
+        callbacks: Sequence[Callback] = (),
+        progress: bool | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | None = None,
+        resume: bool = False,
+    ) -> History:
+        """Train on rows x and targets t; goes on from the values there are.
+
+        t: integer labels or one row of probabilities a sample for classes, numbers
+        otherwise. `batch_size` is 32 by default, or all rows if there are fewer.
+        `validation` is held-out data, or the fraction of the rows to hold out. A callback
+        gets (model, record) after each epoch and ends training by returning something
+        true. `progress` shows a bar, by default where there is a terminal. With
+        `checkpoint` the run is written to a file after each epoch, or every
+        `checkpoint_every` steps; `resume=True` goes on from that file if it is there, to
+        the same bits as if the run had never stopped. The optimizer begins anew with each
+        call. Ctrl-C ends training and keeps what was learned.
+
+        Raises DataError, SettingError, NonFiniteError (with the layer and the step) and
+        StorageError.
+        """
+        _require_engine(engine)
+        data = self._with_targets(x, t, sample_weight)
+        data, held_out = self._split(data, validation, seed)
+        rows = len(next(iter(data.values())))
+        if self.network.classes and self.network.targets:
+            require_two_classes(data[self.network.targets[0]], "t")
+        settings = Settings(
+            optimizer or SGD(0.1),
+            _whole(epochs, "epochs"),
+            _batch_size(batch_size, rows),
+            _whole(seed, "seed", least=0),
+            shuffle,
+            stopping,
+            None if checkpoint is None else os.fspath(checkpoint),
+            checkpoint_every,
+        )
+        if not self.values:
+            self.initialise(seed)
+        run = Run(
+            self._trainer(settings, WEIGHTS in data),
+            data,
+            settings,
+            self._validator(held_out, [metric(m) for m in metrics]),
+            self._reporter(callbacks),
+            progress,
+        )
+        if resume:
+            run.load()
+        self._keep(run.go())
+        self.history = run.history
+        return run.history
+
+    def _trainer(self, settings: Settings, weighted: bool) -> Trainer:
+        loss = self.network.weighted if weighted else self.network.loss
+        if loss is None:
+            raise SettingError(
+                "This loss takes no sample_weight; put the weights into the loss expression."
+            )
+        return Trainer(
+            loss,
+            settings.optimizer,
+            self.values,
+            updates=self.network.updates,
+            layers=self.network.layers,
+            dtype=self.dtype,
+            seed=settings.seed,
+        )
+
+    def _split(
+        self, data: Arrays, validation: float | tuple[Any, Any] | None, seed: int
+    ) -> tuple[Arrays, Arrays | None]:
+        if validation is None:
+            return data, None
+        if isinstance(validation, tuple | list):
+            return data, self._with_targets(*validation)
+        rows = len(next(iter(data.values())))
+        if not 0 < validation < 1 or not 0 < round(rows * validation) < rows:
+            raise SettingError(
+                f"validation is held-out data (x, t) or a fraction between 0 and 1 that leaves "
+                f"rows on both sides; {validation} of {rows} rows does not."
+            )
+        order = np.random.default_rng([seed, 1]).permutation(rows)
+        held = order[: round(rows * validation)]
+        kept = np.sort(order[round(rows * validation) :])
+        return {s: v[kept] for s, v in data.items()}, {s: v[held] for s, v in data.items()}
+
+    def _validator(
+        self, held_out: Arrays | None, metrics: Sequence[tuple[str, Metric]]
+    ) -> Callable[[Mapping[Symbol, np.ndarray]], Record]:
+        def validate(values: Mapping[Symbol, np.ndarray]) -> Record:
+            if held_out is None:
+                return {}
+            measured = self._measure(held_out, values, metrics)
+            return {f"val_{name}": value for name, value in measured.items()}
+
+        return validate
+
+    def _reporter(
+        self, callbacks: Sequence[Callback]
+    ) -> Callable[[Mapping[Symbol, np.ndarray], Record], bool]:
+        def report(values: Mapping[Symbol, np.ndarray], record: Record) -> bool:
+            self._keep(values)
+            return any([callback(self, record) for callback in callbacks])
+
+        return report
+
+    def _keep(self, values: Mapping[Symbol, np.ndarray]) -> None:
+        self.values = {s: values[s] for s in self.network.values}
+
+    # ------------------------------------------------------------ use
+
+    def predict(self, x: Data) -> np.ndarray:
+        """The network's output for rows x: probabilities for classes, else numbers.
+
+        Shapes: (rows, columns) to (rows, outputs).
+        """
+        if self._predict is None:
+            raise SettingError(
+                "The loss does not show what to predict: give Model(loss=L, output=Y)."
+            )
+        values = {**self._require_values(), **self._inputs(x)}
+        result: np.ndarray = self._predict(values, np, self.dtype)[0]
+        return result
+
+    def evaluate(
+        self, x: Data, t: Any = None, *, metrics: Sequence[str | Metric] | None = None
+    ) -> Record:
+        """The loss and metrics on rows x with targets t.
+
+        By default also the accuracy for classes.
+        """
+        if metrics is None:
+            metrics = ["accuracy"] if self.network.classes else []
+        return self._measure(
+            self._with_targets(x, t), self._require_values(), [metric(m) for m in metrics]
+        )
+
+    def _measure(
+        self,
+        data: Arrays,
+        values: Mapping[Symbol, np.ndarray],
+        metrics: Sequence[tuple[str, Metric]],
+    ) -> Record:
+        given = {**values, **data, DRAW: np.zeros((1, 2), np.int64)}
+        found = {"loss": float(self._evaluate(given, np, self.dtype)[0][0, 0])}
+        if metrics:
+            if self._predict is None:
+                raise SettingError("Metrics need a prediction: Model(loss=L, output=Y).")
+            targets = self.network.targets or self.network.inputs
+            y = self._predict(given, np, self.dtype)[0]
+            found |= {name: f(data[targets[0]], y) for name, f in metrics}
+        return found
+
+    # ------------------------------------------------------------ files
+
+    def save(
+        self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write expressions and values as one safetensors file, atomically.
+
+        `extra` is JSON data to keep with the model, such as the names of its classes.
+        Raises StorageError where the file cannot be written; an older file then stays.
+        """
+        arrays = {s.name: v for s, v in self._require_values().items()}
+        about = {
+            "kind": "model",
+            "network": self.network.to_dict(),
+            "dtype": self.dtype.name,
+            "extra": dict(extra or {}),
+        }
+        save_arrays(path, arrays, about)
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The model back from the file that `Model.save` wrote. No code in it is run.
+
+    What was saved as `extra` is in the model's attribute `extra`. Raises StorageError
+    if the file cannot be read, FileFormatError if it is damaged or of another kind.
+    """
+    arrays, about = load_arrays(path)
+    if about.get("kind") != "model":
+        raise FileFormatError(
+            f"{os.fspath(path)!r} is a {about.get('kind')} file, not a model."
+        )
+    model = Model.__new__(Model)
+    model._set_up(Network.from_dict(about["network"]), about["dtype"])
+    wanted = {s.name: s for s in model.network.values}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if shapes != {name: s.shape for name, s in wanted.items()}:
+        raise FileFormatError(
+            f"{os.fspath(path)!r}: its arrays are not those of its expressions."
+        )
+    model.values = {s: arrays[name] for name, s in wanted.items()}
+    model.extra = about["extra"]
+    return model
+
+
+def _require_engine(engine: str) -> None:
+    if engine not in ENGINES:
+        raise SettingError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}.")
+    if engine == "native":
+        raise SettingError(
+            "This version has no native engine; engine='auto' or 'numpy' runs on NumPy."
+        )
+
+
+def _whole(value: int, name: str, least: int = 1) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise SettingError(f"{name} is a whole number, at least {least}; not {value!r}.")
+    return int(value)
+
+
+def _batch_size(size: int | None, rows: int) -> int:
+    if size is None:
+        return min(32, rows)
+    if _whole(size, "batch_size") > rows:
+        raise SettingError(
+            f"batch_size is {size}, but there are {rows} rows to train on; at most {rows}."
+        )
+    return int(size)
