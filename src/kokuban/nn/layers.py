@@ -79,8 +79,8 @@ class TiedAffine(Layer):
         other = build.made_by(self.of)
         if other is None:
             raise ExpressionError(
-                f"TiedAffine shares the weight of {self.of}, which must stand before it in "
-                "the network."
+                f"TiedAffine shares the weight of {self.of}, which must stand before it "
+                "in the network."
             )
         if not self.bias:
             return x @ other["weight"].T
@@ -165,8 +165,8 @@ class LayerNorm(Layer):
 class BatchNorm(Layer):
     """Each column to mean 0 and variance 1, times a scale plus a shift (1×size each).
 
-    In training over the batch; a running mean and (biased) variance, m·old + (1 - m)·new
-    with m = `momentum`, serve in prediction. Ioffe and Szegedy, arXiv:1502.03167.
+    In training over the batch; a running mean and (biased) variance, m·old +
+    (1 - m)·new with m = `momentum`, serve in prediction. Ioffe and Szegedy, arXiv:1502.03167.
     """
 
     size: int
@@ -214,8 +214,8 @@ class Sequential(Layer):
         for number, item in enumerate(layers, 1):
             if not isinstance(item, Layer):
                 raise SettingError(
-                    f"Sequential takes layers, such as kokuban.nn.ReLU(); number {number} is "
-                    f"{item!r:.60}."
+                    f"Sequential takes layers, such as kokuban.nn.ReLU(); number {number} "
+                    f"is {item!r:.60}."
                 )
         self.layers = layers
 

@@ -58,7 +58,9 @@ def _umask() -> int:
 
 
 def save_arrays(
-    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    about: Mapping[str, Any],
 ) -> None:
     """Write arrays and a JSON description as one file with a digest."""
     from safetensors.numpy import save
@@ -91,14 +93,14 @@ def load_arrays(
         digest, about = metadata["digest"], metadata["kokuban"]
     except (ValueError, KeyError, TypeError):
         raise FileFormatError(
-            f"{where} is not a file of Kokuban, or its beginning is damaged; it should be "
-            "one that Model.save or fit(checkpoint=…) wrote."
+            f"{where} is not a file of Kokuban, or its beginning is damaged; it should "
+            "be one that Model.save or fit(checkpoint=…) wrote."
         ) from None
     blanked = content.replace(str(digest).encode(), BLANK.encode(), 1)
     if digest == BLANK or hashlib.sha256(blanked).hexdigest() != digest:
         raise FileFormatError(
-            f"{where} is damaged: its content does not match its digest. It was changed or "
-            "cut off after it was written; use another copy."
+            f"{where} is damaged: its content does not match its digest. It was changed "
+            "or cut off after it was written; use another copy."
         )
     try:
         return load(content), json.loads(about)

@@ -14,11 +14,10 @@ import numpy as np
 
 from kokuban.errors import FileFormatError, SettingError
 from kokuban.expr import Symbol
-from kokuban.optim import Optimizer
-from kokuban.optim import to_dict as optimizer_to_dict
+from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
-from kokuban.train.loop import Arrays, Progress, Trainer, batches, one_pass, shuffled
+from kokuban.train.loop import Arrays, State, Trainer, batches, one_pass, shuffled
 from kokuban.train.progress import Bar
 from kokuban.train.stopping import EarlyStopping, Watch
 
@@ -57,7 +56,10 @@ class Settings:
 
 @dataclass(slots=True)
 class Run:
-    """A run in progress. `evaluate` measures validation data, `report` hears each epoch."""
+    """A run in progress.
+
+    `evaluate` measures validation data, `report` hears of each epoch.
+    """
 
     trainer: Trainer
     data: Arrays
@@ -90,7 +92,7 @@ class Run:
                     self._one_epoch(bar, per_epoch)
             except KeyboardInterrupt:
                 self._interrupted()
-        kept = self.trainer.progress.values
+        kept = self.trainer.state.values
         if self.best is not None and self.history.stopped != "interrupted":
             self.history.best_epoch, kept = self.watch.epoch, self.best
         return kept
@@ -101,19 +103,18 @@ class Run:
     def _one_epoch(self, bar: Bar, per_epoch: int) -> None:
         began, s = time.perf_counter(), self.settings
         order = (
-            shuffled(self.rows, s.seed, self.epoch)
-            if s.shuffle
-            else np.arange(self.rows)
+            shuffled(self.rows, s.seed, self.epoch) if s.shuffle else np.arange(self.rows)
         )
 
         def rate(step: int) -> float:
-            return s.optimizer.rate_at(step, per_epoch, s.epochs * per_epoch)
+            samples, total = self.epoch * self.rows, s.epochs * per_epoch
+            return s.optimizer.rate_at(Progress(step, self.epoch, samples, total))
 
         def after_step(done: int, total: float) -> None:
             self.position, self.total = done, total
             bar.step()
             every = s.checkpoint_every
-            if s.checkpoint and every and self.trainer.progress.step % every == 0:
+            if s.checkpoint and every and self.trainer.state.step % every == 0:
                 self.save()
 
         loss = one_pass(
@@ -127,10 +128,10 @@ class Run:
             after_step=after_step,
         )
         self.trainer.require_finite()
+        last_rate = rate(self.trainer.state.step - 1)
         self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
-        last_rate = rate(self.trainer.progress.step - 1)
         record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
-        record |= self.evaluate(self.trainer.progress.values)
+        record |= self.evaluate(self.trainer.state.values)
         record["seconds"] = time.perf_counter() - began
         self._after_epoch(record)
         bar.epoch({**record, "rows": float(self.rows)})
@@ -141,10 +142,10 @@ class Run:
         if rule is not None:
             improved = self.watch.improved(rule, record)
             if improved and rule.restore:
-                self.best = self.trainer.progress.values
+                self.best = self.trainer.state.values
             if self.watch.waited >= rule.patience:
                 self.history.stopped = "early stopping"
-        if self.report(self.trainer.progress.values, record):
+        if self.report(self.trainer.state.values, record):
             self.history.stopped = "callback"
         if self.settings.checkpoint and not self.settings.checkpoint_every:
             self.save()
@@ -152,7 +153,7 @@ class Run:
     def _interrupted(self) -> None:
         self.history.stopped = "interrupted"
         warnings.warn(
-            f"Training was interrupted after {self.trainer.progress.step} steps; the model "
+            f"Training was interrupted after {self.trainer.state.step} steps; the model "
             "keeps what it has learned.",
             stacklevel=4,
         )
@@ -162,8 +163,8 @@ class Run:
     # ------------------------------------------------------------ checkpoints
 
     def save(self) -> None:
-        """Write all that the run depends on, so that `load` goes on with the same bits."""
-        now = self.trainer.progress
+        """Write all that the run depends on, so that `load` goes on to the same bits."""
+        now = self.trainer.state
         arrays = {f"now:{s.name}": v for s, v in now.values.items()}
         if self.best is not None:
             arrays |= {f"best:{s.name}": v for s, v in self.best.items()}
@@ -201,7 +202,7 @@ class Run:
             )
         self._require_same(about["settings"], path)
         now = self._values(arrays, "now:", path)
-        self.trainer.progress = Progress(about["step"], now)
+        self.trainer.state = State(about["step"], now)
         self.best = self._values(arrays, "best:", path) or None
         self.history = History.from_dict(about["history"])
         best, epoch, waited = about["watch"]
@@ -223,11 +224,10 @@ class Run:
     ) -> dict[Symbol, np.ndarray]:
         found = {
             s: arrays[prefix + s.name]
-            for s in self.trainer.progress.values
+            for s in self.trainer.state.values
             if prefix + s.name in arrays
         }
         wrong = [s for s in found if found[s].shape != s.shape]
-        if wrong or (found and len(found) != len(self.trainer.progress.values)):
+        if wrong or (found and len(found) != len(self.trainer.state.values)):
             raise FileFormatError(f"{path!r} was written by another network.")
         return found
-

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kokuban.errors import SettingError, unknown
+from kokuban.errors import unknown
 
 Record = dict[str, float]
 
@@ -17,7 +17,7 @@ class History:
     """The record of a training run.
 
     epochs       one record an epoch: epoch (from 1), loss, rate, seconds, and where there
-                 is validation data val_loss and the metrics (val_… of the validation data)
+                 is validation data val_loss and val_… for each metric
     best_epoch   the epoch whose values the model keeps, where early stopping chose one
     stopped      why training ended: "epochs", "early stopping", "callback", "interrupted"
     """
@@ -46,7 +46,9 @@ class History:
             return "History(no epochs)"
         last = self.epochs[-1]
         shown = ", ".join(f"{k}={v:.4g}" for k, v in last.items() if k != "epoch")
-        return f"History({len(self.epochs)} epochs, last: {shown}, stopped: {self.stopped})"
+        return (
+            f"History({len(self.epochs)} epochs, last: {shown}, stopped: {self.stopped})"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -62,16 +64,9 @@ class History:
         return cls([dict(r) for r in data["epochs"]], data["best_epoch"], data["stopped"])
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
-        """Loss and metrics over the epochs, as a matplotlib figure, saved if `path` is given.
+        """Loss and metrics over the epochs, as a matplotlib figure; saved to `path`."""
+        from matplotlib.figure import Figure
 
-        Raises SettingError where matplotlib is not installed (`pip install kokuban[plot]`).
-        """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise SettingError(
-                "Plotting needs matplotlib: pip install 'kokuban[plot]'."
-            ) from None
         curves = self.curves
         apart = {"epoch", "rate", "seconds"}
         losses = [n for n in curves if n not in apart and n.endswith("loss")]

@@ -31,10 +31,13 @@ def as_rows(value: Any, name: str, columns: Dim, dtype: Any) -> np.ndarray:
         array = array[:, None]
     if array.ndim != 2:
         raise DataError(
-            f"{name} must have two dimensions, (rows, columns); its shape is {array.shape}."
+            f"{name} must have two dimensions, (rows, columns); its shape is "
+            f"{array.shape}."
         )
     if isinstance(columns, int) and array.shape[1] != columns:
-        raise DataError(f"{name} has {array.shape[1]} columns; the model takes {columns}.")
+        raise DataError(
+            f"{name} has {array.shape[1]} columns; the model takes {columns}."
+        )
     if array.shape[0] == 0:
         raise DataError(f"{name} is empty: it has no rows.")
     require_finite(array, name)
@@ -75,8 +78,8 @@ def as_classes(value: Any, name: str, classes: Dim, dtype: Any) -> np.ndarray:
     bad = np.flatnonzero((flat.astype(np.int64) < 0) | (flat.astype(np.int64) >= count))
     if bad.size:
         raise DataError(
-            f"{name} holds label {flat[bad[0]]} in row {bad[0]} (counted from 0); the model "
-            f"knows the labels 0 to {count - 1}."
+            f"{name} holds label {flat[bad[0]]} in row {bad[0]} (counted from 0); the "
+            f"model knows the labels 0 to {count - 1}."
         )
     if classes == 1:
         return flat.astype(dtype)[:, None]
@@ -88,5 +91,6 @@ def require_two_classes(targets: np.ndarray, name: str) -> None:
     if targets.shape[0] > 1 and np.all(targets == targets[0]):
         label = int(np.argmax(targets[0])) if targets.shape[1] > 1 else targets[0, 0]
         raise DataError(
-            f"{name} holds one class only ({label:g}); a classifier learns from two or more."
+            f"{name} holds one class only ({label:g}); a classifier learns from two or "
+            "more."
         )

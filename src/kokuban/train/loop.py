@@ -25,7 +25,7 @@ Arrays = dict[Symbol, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class State:
     """Where training stands: whole steps done, and the values they left."""
 
     step: int
@@ -35,7 +35,7 @@ class Progress:
 class Trainer:
     """A loss, its gradients and an optimizer's updates as one program.
 
-    `progress` holds the parameters', states' and slots' values and the number of steps;
+    `state` holds the parameters', states' and slots' values and the number of steps;
     it is replaced as a whole after each step.
     """
 
@@ -62,14 +62,14 @@ class Trainer:
         slots = {s: np.zeros(s.shape, dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
-        self.progress = Progress(0, {**slots, **start})
+        self.state = State(0, {**slots, **start})
 
     def step(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> float:
         """One update from one batch; the loss before it.
 
         Raises NonFiniteError, with the layer and the step, where the loss is not finite.
         """
-        now = self.progress
+        now = self.state
         given = self._given(batch, rate)
         with np.errstate(all="ignore"):  # what overflows is found in the loss
             loss, *new = self._program(given, np, self.dtype)
@@ -77,11 +77,11 @@ class Trainer:
         if not np.isfinite(value):
             raise NonFiniteError(self._diagnosis(given, now.step + 1, value))
         changed = dict(zip(self._assigned, new, strict=True))
-        self.progress = Progress(now.step + 1, {**now.values, **changed})
+        self.state = State(now.step + 1, {**now.values, **changed})
         return value
 
     def _given(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> Arrays:
-        now, one = self.progress, (1, 1)
+        now, one = self.state, (1, 1)
         return {
             **now.values,
             **batch,
@@ -93,14 +93,15 @@ class Trainer:
     def require_finite(self) -> None:
         """NonFiniteError naming a parameter that is no longer finite, if there is one."""
         for s in self.parameters:
-            if not np.isfinite(self.progress.values[s]).all():
+            if not np.isfinite(self.state.values[s]).all():
                 raise NonFiniteError(
-                    f"{s.name} is no longer finite after step {self.progress.step}. "
-                    "A smaller learning rate, or clip_norm in the optimizer, usually helps."
+                    f"{s.name} is no longer finite after step {self.state.step}. "
+                    "A smaller learning rate, or clip_norm in the optimizer, usually "
+                    "helps."
                 )
 
     def _diagnosis(self, given: Arrays, step: int, loss: float) -> str:
-        """Which layer first gave NaN or infinity, and how large the values before were."""
+        """Which layer first gave NaN or infinity, and how large values were before."""
         with np.errstate(all="ignore"):
             outputs = Program([e for _, e in self.layers])(given, np, self.dtype)
         largest, name = 0.0, "the inputs"
@@ -113,8 +114,8 @@ class Trainer:
             if here >= largest:
                 largest, name = here, layer
         return (
-            f"Training stopped at step {step}: {found}. The largest activation before it is "
-            f"{largest:.3g}, in {name}. A smaller learning rate, or clip_norm in the "
+            f"Training stopped at step {step}: {found}. The largest activation before it "
+            f"is {largest:.3g}, in {name}. A smaller learning rate, or clip_norm in the "
             "optimizer, usually helps; the model keeps the values from before this step."
         )
 
@@ -146,7 +147,7 @@ def one_pass(
             continue
         rows = order[first:stop]
         batch = {s: v[rows] for s, v in data.items()}
-        total += trainer.step(batch, rate(trainer.progress.step)) * len(rows)
+        total += trainer.step(batch, rate(trainer.state.step)) * len(rows)
         if after_step is not None:
             after_step(number + 1, total)
     return total / len(order)

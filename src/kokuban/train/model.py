@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from kokuban.errors import DataError, FileFormatError, NotFittedError, SettingError, unknown
+from kokuban.errors import (
+    DataError,
+    FileFormatError,
+    NotFittedError,
+    SettingError,
+    unknown,
+)
 from kokuban.expr import Expr, Symbol
-from kokuban.nn import Layer, Loss
-from kokuban.nn import loss as loss_named
+from kokuban.nn import Layer, Loss, loss as loss_named
 from kokuban.nn.build import DRAW
 from kokuban.optim import SGD, Optimizer
 from kokuban.rewrite import simplify
@@ -221,7 +226,8 @@ class Model:
         loss = self.network.weighted if weighted else self.network.loss
         if loss is None:
             raise SettingError(
-                "This loss takes no sample_weight; put the weights into the loss expression."
+                "This loss takes no sample_weight; put the weights into the loss "
+                "expression."
             )
         return Trainer(
             loss,
@@ -243,13 +249,15 @@ class Model:
         rows = len(next(iter(data.values())))
         if not 0 < validation < 1 or not 0 < round(rows * validation) < rows:
             raise SettingError(
-                f"validation is held-out data (x, t) or a fraction between 0 and 1 that leaves "
-                f"rows on both sides; {validation} of {rows} rows does not."
+                f"validation is held-out data (x, t) or a fraction between 0 and 1 that "
+                f"leaves rows on both sides; {validation} of {rows} rows does not."
             )
         order = np.random.default_rng([seed, 1]).permutation(rows)
         held = order[: round(rows * validation)]
         kept = np.sort(order[round(rows * validation) :])
-        return {s: v[kept] for s, v in data.items()}, {s: v[held] for s, v in data.items()}
+        return {s: v[kept] for s, v in data.items()}, {
+            s: v[held] for s, v in data.items()
+        }
 
     def _validator(
         self, held_out: Arrays | None, metrics: Sequence[tuple[str, Metric]]
@@ -267,7 +275,8 @@ class Model:
     ) -> Callable[[Mapping[Symbol, np.ndarray], Record], bool]:
         def report(values: Mapping[Symbol, np.ndarray], record: Record) -> bool:
             self._keep(values)
-            return any([callback(self, record) for callback in callbacks])
+            results = [callback(self, record) for callback in callbacks]
+            return any(results)
 
         return report
 
@@ -382,6 +391,7 @@ def _batch_size(size: int | None, rows: int) -> int:
         return min(32, rows)
     if _whole(size, "batch_size") > rows:
         raise SettingError(
-            f"batch_size is {size}, but there are {rows} rows to train on; at most {rows}."
+            f"batch_size is {size}, but there are {rows} rows to train on; at "
+            f"most {rows}."
         )
     return int(size)

@@ -119,7 +119,8 @@ def from_layers(net: Layer, loss: Loss, inputs: int | None) -> Network:
     columns = inputs or net.inputs_wanted
     if columns is None:
         raise SettingError(
-            "No layer says how many columns the data have: give Model(..., inputs=columns)."
+            "No layer says how many columns the data have: give "
+            "Model(..., inputs=columns)."
         )
     x = input("X", ("N", columns))
     training, prediction = Build(training=True), Build(training=False)

@@ -17,7 +17,8 @@ class EarlyStopping:
 
     `monitor` is a curve of the history, val_loss or loss by default; a loss or an error
     should fall, anything else rise, unless `smaller_is_better` says. With `restore` the
-    model keeps the values of the best epoch. Prechelt, "Early stopping - but when?" (1998).
+    model keeps the values of the best epoch. Prechelt, "Early stopping -
+    but when?" (1998).
     """
 
     patience: int = 10
