@@ -1,0 +1,312 @@
+"""CSV files: headers, missing values, and every way for a file to be wrong."""
+
+import csv
+import gzip
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from kokuban.errors import (
+    DataError,
+    FileFormatError,
+    KokubanError,
+    SettingError,
+    UnknownNameError,
+)
+from kokuban.train.data import Table, read_table
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def write(folder: Path, data: str | bytes) -> Path:
+    path = folder / "table.csv"
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def read(folder: Path, data: str | bytes, header: bool | None = None) -> Table:
+    return read_table(write(folder, data), header)
+
+
+def test_a_table_with_a_header(tmp_path: Path) -> None:
+    table = read(tmp_path, "name, age ,score\nAda, 36,1.5\n Bob ,?,2\n")
+    assert table.header
+    assert table.columns == ("name", "age", "score")
+    assert len(table) == 2
+    assert table.frame.columns == ["name", "age", "score"]
+    assert table.frame.rows() == [("Ada", "36", "1.5"), ("Bob", None, "2")]
+    assert table.lines.tolist() == [2, 3]
+
+
+def test_a_table_without_a_header(tmp_path: Path) -> None:
+    table = read(tmp_path, "M,0.5,15\nF,0.4,7")
+    assert not table.header
+    assert table.columns == ("1", "2", "3")
+    assert table.frame.rows() == [("M", "0.5", "15"), ("F", "0.4", "7")]
+    assert table.lines.tolist() == [1, 2]
+
+
+HEADERS = {
+    "names over numbers": ("a,b\n1,2\n", True),
+    "names over mixed": ("a,b\nx,2\ny,3\n", True),
+    "names over a gap": ("a,b\n?,x\n3,y\n", True),
+    "unnamed index": (",b,c\n0,x,5\n1,y,6\n", True),
+    "numbers": ("1,2\n3,4\n", False),
+    "unnamed over numbers": (",b\n0,x\n1,y\n", False),
+    "one number above": ("x,1\ny,2\n", False),
+    "years as names": ("name,2019\nx,1\n", False),
+    "all text": ("name,city\nAda,London\n", False),
+    "the same name": ("a,a\n1,2\n", False),
+    "a gap above numbers": ("M,?\nF,1.2\nM,1.3\n", False),
+    "nothing below": ("a,b\nx,\ny,\n", False),
+    "one row of numbers": ("1,2\n", False),
+    "one number in one row": ("a,2\n", False),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_whether_the_first_row_is_a_header(tmp_path: Path, name: str) -> None:
+    text, header = HEADERS[name]
+    assert read(tmp_path, text).header is header
+
+
+def test_the_caller_decides(tmp_path: Path) -> None:
+    text = read(tmp_path, "name,city\nAda,London\n", header=True)
+    assert text.columns == ("name", "city")
+    assert text.frame.rows() == [("Ada", "London")]
+    years = read(tmp_path, "name,2019\nx,1\n", header=True)
+    assert years.columns == ("name", "2019")
+    data = read(tmp_path, "a,b\n1,2\n", header=False)
+    assert data.frame.rows() == [("a", "b"), ("1", "2")]
+    assert len(read(tmp_path, "a,b\n", header=False)) == 1
+
+
+def test_an_unnamed_column_is_called_by_its_number(tmp_path: Path) -> None:
+    assert read(tmp_path, ",b,\n0,1,x\n").columns == ("1", "b", "3")
+
+
+def test_missing_values(tmp_path: Path) -> None:
+    cells = ["", "  ", "?", "NA", "NaN", "nan", "NAN", "null", "NULL", "Null", '""']
+    kept = ["Na", "na", "None", "N/A", "-", "0", "??", "nano"]
+    table = read(tmp_path, "".join(f"{cell},1\n" for cell in cells + kept))
+    assert table.column(1).to_list() == [None] * len(cells) + kept
+
+
+def test_quotes_spaces_and_line_ends(tmp_path: Path) -> None:
+    text = '1, "x, y",2\r\n3,"say ""hi""",4\r\n5,"two\nlines",6'
+    table = read(tmp_path, text)
+    assert table.column(2).to_list() == ["x, y", 'say "hi"', "two\nlines"]
+    assert table.column(-1).to_list() == ["2", "4", "6"]
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    table = read(tmp_path, '\na,b\n\n1,"two\nlines"\n  \n2,x\n\n')
+    assert table.header
+    assert table.lines.tolist() == [4, 7]
+
+
+def test_a_row_of_empty_cells_is_a_row(tmp_path: Path) -> None:
+    assert read(tmp_path, "1,2\n,\n3,4\n").frame.rows()[1] == (None, None)
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    assert read(tmp_path, b"\xef\xbb\xbfa,b\n1,2\n").columns == ("a", "b")
+
+
+def test_unicode(tmp_path: Path) -> None:
+    table = read(tmp_path, "名前,点\n太郎,\u00a05\u00a0\n")
+    assert table.columns == ("名前", "点")
+    assert table.frame.rows() == [("太郎", "5")]
+
+
+def test_another_separator(tmp_path: Path) -> None:
+    path = write(tmp_path, "a;b\n1;2\n")
+    with pytest.raises(FileFormatError, match=r"line 1 has semicolons.*separator=';'"):
+        read_table(path)
+    assert read_table(path, separator=";").frame.rows() == [("1", "2")]
+    with pytest.raises(FileFormatError, match=r"line 1 has semicolons"):
+        read_table(path, separator="\t")
+    with pytest.raises(FileFormatError, match=r"line 1 has tabs.*separator='\\t'"):
+        read(tmp_path, "a\tb\n1\t2\n")
+    for separator in ("", ",,", '"', " ", "\n"):
+        with pytest.raises(SettingError, match="it is one character"):
+            read_table(path, separator=separator)
+
+
+def test_more_rows_than_one_batch(tmp_path: Path) -> None:
+    count = 150_000
+    table = read(tmp_path, "a,b\n" + "".join(f"{i},x\n" for i in range(count)))
+    assert table.column("a").cast(int).to_list() == list(range(count))
+    assert table.lines[[0, -1]].tolist() == [2, count + 1]
+    with pytest.raises(FileFormatError, match=r"line 100001 has 1 cells, line 1 has 2"):
+        read(tmp_path, "1,x\n" * 100_000 + "1\n")
+
+
+WRONG_FILES = {
+    "empty": (b"", "the file is empty"),
+    "blank": (b"\n  \n\n", "the file is empty"),
+    "only a mark": (b"\xef\xbb\xbf", "the file is empty"),
+    "short row": (b"1,2,3\n4,5\n", "line 2 has 2 cells, line 1 has 3"),
+    "long row": (b"a,b\n\n1,2\n3,4,5\n", "line 4 has 3 cells, line 1 has 2"),
+    "long after quotes": (b'a,b\n1,"x\ny"\n3,4,5\n', "line 4 has 3 cells"),
+    "open quote": (b'1,2\n3,"4\n5,6\n', "the row that begins on line 2 is not CSV"),
+    "stray quote": (b'1,2\n3,"x"y\n', "the row that begins on line 2 is not CSV"),
+    "latin-1": ("1,2\n3,café\n".encode("latin-1"), "line 2: byte 0xe9 is not UTF-8"),
+    "utf-16": ("1,2\n".encode("utf-16"), "this is UTF-16 text"),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "this is a PNG image"),
+    "gzip": (gzip.compress(b"1,2\n"), "this is a gzip file"),
+    "zip": (b"PK\x03\x04....", "this is a zip archive or a spreadsheet"),
+    "idx": (b"\0\0\x08\x01\0\0\0\1\0", "this is an IDX file"),
+    "html": (b"\n<!DOCTYPE html>\n<html>", "this is an HTML page"),
+    "zero byte": (b"1,2\n3,\0\n", "this is binary data"),
+    "two alike": (b"a,b,a\n1,2,3\n", "the header names two columns 'a'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_wrong_file(tmp_path: Path, name: str) -> None:
+    data, message = WRONG_FILES[name]
+    path = write(tmp_path, data)
+    with pytest.raises(FileFormatError, match=message) as error:
+        read_table(path, header=True if name == "two alike" else None)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="there is no such file"):
+        read_table(tmp_path / "absent.csv")
+    with pytest.raises(FileFormatError, match="a folder, not a file"):
+        read_table(tmp_path)
+
+
+def test_a_header_without_rows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="a header, and no row below it"):
+        read(tmp_path, "a,b\n", header=True)
+    with pytest.raises(DataError, match=r"one row, and no number in it.*header=False"):
+        read(tmp_path, "a,b\n")
+
+
+def test_columns_by_name_and_number(tmp_path: Path) -> None:
+    table = read(tmp_path, "age,3,income\n10,20,30\n", header=True)
+    assert table.position("age") == table.position(1) == table.position("1") == 0
+    assert table.position("3") == 1  # a name goes before a number
+    assert table.position(3) == table.position("-1") == table.position(-1) == 2
+    assert table.column("income").to_list() == ["30"]
+    for number in (0, 4, -4, "7"):
+        with pytest.raises(UnknownNameError, match=f"column {number}: .* 1 to 3, or -1"):
+            table.position(number)
+
+
+def test_unknown_column(tmp_path: Path) -> None:
+    named = read(tmp_path, "age,income\n10,20\n")
+    with pytest.raises(UnknownNameError, match=r"'incom'. Did you mean 'income'\?"):
+        named.column("incom")
+    with pytest.raises(UnknownNameError, match=r"'zzz'. Known: age, income\."):
+        named.column("zzz")
+    with pytest.raises(UnknownNameError, match=r"no header, so .* numbered 1 to 2"):
+        read(tmp_path, "1,2\n").column("income")
+
+
+def test_numbers(tmp_path: Path) -> None:
+    table = read(tmp_path, "v,w\n1,x\n-2.5e1,x\n,x\n+.5,x\n")
+    np.testing.assert_array_equal(table.numbers(0), [1, -25, np.nan, 0.5])
+
+
+@pytest.mark.parametrize(
+    "cell", ["inf", "-Infinity", "1e39", "1e999", "x", "1,5", "0x10"]
+)
+def test_a_cell_that_is_no_finite_number(tmp_path: Path, cell: str) -> None:
+    table = read(tmp_path, f'v,w\n1,x\n"{cell}",x\n', header=True)
+    message = f"the row on line 3, column 'v': '{cell}' is not a finite number"
+    with pytest.raises(DataError, match=message):
+        table.numbers(0)
+
+
+def test_take(tmp_path: Path) -> None:
+    table = read(tmp_path, "v,w\n1,x\n2,y\nz,z\n", header=True)
+    some = table.take([2, 0])
+    assert some.frame.rows() == [("z", "z"), ("1", "x")]
+    assert some.lines.tolist() == [4, 2]
+    assert table.take([False, True, False]).frame.rows() == [("2", "y")]
+    with pytest.raises(DataError, match="line 4"):  # its place in the file, still
+        some.numbers(0)
+
+
+# str.strip takes U+001C to U+001F for spaces, Unicode and polars do not
+LETTERS = st.characters(exclude_characters="\0\x1c\x1d\x1e\x1f", codec="utf-8")
+CELLS = st.text(LETTERS, max_size=6)
+
+
+@given(st.integers(1, 4), st.data())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, width: int, data: st.DataObject
+) -> None:
+    row = st.lists(CELLS, min_size=width, max_size=width)
+    rows = data.draw(st.lists(row, min_size=1, max_size=5))
+    path = tmp_path_factory.getbasetemp() / "written.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["0"] * width, *rows])
+    table = read_table(path, header=False)
+    missing = {"", "?", "NA", "NaN", "nan", "NAN", "null", "NULL", "Null"}
+    wanted = [[cell.strip() for cell in row] for row in rows]
+    wanted = [["" if cell in missing else cell for cell in row] for row in wanted]
+    found = [[cell or "" for cell in row] for row in table.frame.rows()]
+    assert found[1:] == wanted
+
+
+@given(st.binary(max_size=40) | st.text(',"\n\r a1?;', max_size=40).map(str.encode))
+def test_any_bytes_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(data)
+    try:
+        table = read_table(path)
+    except KokubanError:
+        return
+    assert table.frame.height == len(table.lines) > 0
+
+
+def test_polars_is_imported_when_first_needed() -> None:
+    script = "import sys, kokuban.train.data.encode; assert 'polars' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+SETS = {
+    "abalone": (4177, 9),
+    "adult-test": (16281, 15),
+    "adult-train": (32561, 15),
+    "housing": (506, 14),
+    "phoneme": (5404, 6),
+    "winequality-white": (4898, 12),
+}
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not here")
+@pytest.mark.parametrize("name", SETS)
+def test_real_tables(name: str) -> None:
+    table = read_table(SHARED / f"{name}.csv")
+    rows, columns = SETS[name]
+    assert not table.header
+    assert (len(table), len(table.columns)) == (rows, columns)
+    assert table.lines.tolist() == list(range(1, rows + 1))
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="../shared/data is not here")
+def test_adult_cell_by_cell() -> None:
+    table = read_table(SHARED / "adult-train.csv")
+    assert table.frame.row(0)[:4] == ("39", "State-gov", "77516", "Bachelors")
+    assert table.column(-1).value_counts(sort=True).rows() == [
+        ("<=50K", 24720),
+        (">50K", 7841),
+    ]
+    missing = dict(zip(table.columns, table.frame.null_count().row(0), strict=True))
+    assert {name: n for name, n in missing.items() if n} == {
+        "2": 1836,
+        "7": 1843,
+        "14": 583,
+    }
