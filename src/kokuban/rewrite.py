@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import mul, truediv
 
 from kokuban.expr import (
     Expr,
@@ -344,20 +346,31 @@ class Product:
         return abs(self.number), tuple(sorted(kept, key=lambda item: repr(item[0])))
 
     def written(self, like: Expr, scaled: bool = True) -> Expr:
-        """The product as an expression of the shape of `like`: -c s A B / C / t."""
-        result: Expr | None = None
+        """The product as an expression of the shape of `like`: (c s / t) A B / C.
+
+        The numbers come together, so that they cost one pass over the matrices; a mere
+        divisor stays one, as in (Y - T) / N.
+        """
+        above = [b for b, k in self.scalars.items() for _ in range(k) if scaled]
+        below = [b for b, k in self.scalars.items() for _ in range(-k) if scaled]
         if scaled and abs(self.number) != 1.0:
-            result = _same(abs(self.number), like)
-        scalars = self.scalars if scaled else {}
-        for base, power in _positive(scalars, self.factors):
-            for _ in range(power):
-                part = spread(base, like.shape)
-                result = part if result is None else result * part
-        result = _same(1.0, like) if result is None else result
-        for base, power in _positive(_inverse(self.factors), _inverse(scalars)):
-            for _ in range(power):
-                result = result / spread(base, like.shape)
+            above.insert(0, as_expr(abs(self.number)))
+        top = [b for b, k in self.factors.items() for _ in range(k)]
+        bottom = [b for b, k in self.factors.items() for _ in range(-k)]
+        if above or not (top or bottom):
+            scale = spread(_fraction(above, below), like.shape)
+            top, below = [scale, *top] if above or below or not top else top, []
+        result = _fraction(top, [*bottom, *(spread(b, like.shape) for b in below)], like)
         return -result if scaled and self.number < 0 else result
+
+
+def _fraction(
+    above: Sequence[Expr], below: Sequence[Expr], like: Expr | None = None
+) -> Expr:
+    """The product of some expressions over the product of others."""
+    one = as_expr(1.0) if like is None else _same(1.0, like)
+    result = reduce(mul, above) if above else one
+    return reduce(truediv, below, result)
 
 
 def _total(numbers: Iterable[int]) -> int:
@@ -365,15 +378,6 @@ def _total(numbers: Iterable[int]) -> int:
     for n in numbers:
         total += n
     return total
-
-
-def _inverse(powers: dict[Expr, int]) -> dict[Expr, int]:
-    return {base: -k for base, k in powers.items()}
-
-
-def _positive(*powers: dict[Expr, int]) -> Iterator[tuple[Expr, int]]:
-    for group in powers:
-        yield from ((base, k) for base, k in group.items() if k > 0)
 
 
 def _product(node: Expr) -> Product:
@@ -389,9 +393,7 @@ def _collect_factors(node: Expr) -> Expr | None:
         return None
     smaller = product.size() < product.parts
     inner_sign = product.number < 0 and not _is(node, "negate")
-    scales = [_scalar(a) for a in node.args if node.shape != SCALAR]
-    split = any(_is_product(s) for s in scales if s is not None)
-    return product.written(node) if smaller or inner_sign or split else None
+    return product.written(node) if smaller or inner_sign else None
 
 
 def _is_product(node: Expr) -> bool:

@@ -1,4 +1,4 @@
-"""The systems of the five lecture notes: they run, and the check proves their gradients."""
+"""The systems of the five lecture notes: they run, and their gradients are proven."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_eta_and_eta_over_n_are_one_step() -> None:
     np.testing.assert_allclose(by_mean, by_sum, rtol=1e-12)
 
 
-# ---------------------------------------------------------------- 000: batch against online
+# ---------------------------------------------------------------- 000: batch, online
 
 
 def test_batch_against_online() -> None:

@@ -165,8 +165,8 @@ class LayerNorm(Layer):
 class BatchNorm(Layer):
     """Each column to mean 0 and variance 1, times a scale plus a shift (1×size each).
 
-    In training over the batch; a running mean and (biased) variance, m·old +
-    (1 - m)·new with m = `momentum`, serve in prediction. Ioffe and Szegedy, arXiv:1502.03167.
+    In training over the batch. For prediction a running mean and (biased) variance are
+    kept: m·old + (1 - m)·new with m = `momentum`. Ioffe and Szegedy, arXiv:1502.03167.
     """
 
     size: int
@@ -214,8 +214,8 @@ class Sequential(Layer):
         for number, item in enumerate(layers, 1):
             if not isinstance(item, Layer):
                 raise SettingError(
-                    f"Sequential takes layers, such as kokuban.nn.ReLU(); number {number} "
-                    f"is {item!r:.60}."
+                    "Sequential takes layers, such as kokuban.nn.ReLU(); number "
+                    f"{number} is {item!r:.60}."
                 )
         self.layers = layers
 

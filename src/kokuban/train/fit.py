@@ -14,7 +14,7 @@ import numpy as np
 
 from kokuban.errors import FileFormatError, SettingError
 from kokuban.expr import Symbol
-from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
+from kokuban.optim import Optimizer, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
 from kokuban.train.loop import Arrays, State, Trainer, batches, one_pass, shuffled

@@ -59,7 +59,7 @@ class Trainer:
         self._rate, self._step = rule.rate, rule.step
         self.loss = stable
         self._program = Program(simplify_all([stable, *assigned.values()]))
-        slots = {s: np.zeros(s.shape, dtype) for s in rule.slots}
+        slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
         self.state = State(0, {**slots, **start})
@@ -118,6 +118,14 @@ class Trainer:
             f"is {largest:.3g}, in {name}. A smaller learning rate, or clip_norm in the "
             "optimizer, usually helps; the model keeps the values from before this step."
         )
+
+
+def _sizes(symbol: Symbol) -> tuple[int, int]:
+    """The shape of a symbol whose dimensions are numbers."""
+    rows, columns = symbol.shape
+    assert isinstance(rows, int)
+    assert isinstance(columns, int)
+    return rows, columns
 
 
 def batches(rows: int, size: int) -> list[tuple[int, int]]:
