@@ -27,7 +27,7 @@ from kokuban.optim.settings import (
 class SGD(Optimizer):
     """w ← w - η g.
 
-    Robbins and Monro, "A stochastic approximation method" (1951), eq. 8.
+    Robbins and Monro, "A stochastic approximation method" (1951).
     """
 
     rate: float | Schedule = 0.01
@@ -71,7 +71,7 @@ class Nesterov(Optimizer):
     μ is `momentum`. Nesterov's accelerated gradient (1983), in the form of Sutskever et
     al. (2013), eq. 3 and 4, where the gradient is taken ahead, at θ + μ v. Here w is that
     point itself, so that the gradient is taken at w: Bengio et al., "Advances in
-    optimizing recurrent networks" (2013), arXiv:1212.0901, eq. 7.
+    optimizing recurrent networks" (2013), arXiv:1212.0901, simplified Nesterov momentum.
     """
 
     rate: float | Schedule = 0.01
@@ -93,7 +93,8 @@ class RMSprop(Optimizer):
     """s ← ρ s + (1 - ρ) g²;  w ← w - η g/(√s + ε).
 
     ρ is `decay`, ε is `epsilon`. Tieleman and Hinton, "Neural networks for machine
-    learning", lecture 6.5 (2012), slide 29, where ρ is 0.9; the ε is later custom.
+    learning", lecture 6.5 (2012), with ρ = 0.9 and no ε; with ε a weight without a gradient
+    stays.
     """
 
     rate: float | Schedule = 0.001
@@ -179,7 +180,8 @@ class AdamW(Optimizer):
 
     m, v, their corrections and the settings are Adam's; λ is `weight_decay` and does not
     pass through m and v. Loshchilov and Hutter, "Decoupled weight decay regularization"
-    (2019), arXiv:1711.05101, algorithm 2, whose λ is η λ here, as in PyTorch.
+    (2019), arXiv:1711.05101, algorithm 2. There the rate α does not multiply λ; here η
+    does, as in PyTorch, so that this λ is theirs over α.
     """
 
     rate: float | Schedule = 0.001

@@ -110,8 +110,8 @@ class InverseScaling(Schedule):
     k counts updates, epochs (`unit="epoch"`), or the samples seen in the finished epochs
     (`unit="sample"`): the last is scikit-learn's `learning_rate="invscaling"`, whose rate
     changes once an epoch. Robbins and Monro, "A stochastic approximation method" (1951),
-    section 2, ask of the rates that their sum diverge and the sum of their squares
-    converge: 1/2 < power <= 1.
+    ask of the rates that their sum diverge and the sum of their squares converge: over
+    steps, 1/2 < power <= 1.
     """
 
     rate: float
@@ -186,10 +186,10 @@ class OneCycle(Schedule):
     """Up from rate·start to rate, down to rate·start, down to rate·end: three lines.
 
     The first two take `rise`·n updates each, the third the rest; n is `steps`, or the
-    run's number of updates. Smith and Topin, "Super-convergence: very fast training of
-    neural networks using large learning rates" (2019), arXiv:1708.07120, section 3. They
-    move the momentum the other way meanwhile; here it stays. A run without a known end
-    and without `steps` is a SettingError.
+    run's number of updates. The 1cycle policy of Smith and Topin, "Super-convergence: very
+    fast training of neural networks using large learning rates" (2019), arXiv:1708.07120.
+    They move the momentum the other way meanwhile; here it stays. A run without a known
+    end and without `steps` is a SettingError.
     """
 
     rate: float
