@@ -316,4 +316,32 @@ def label_smoothing(t: Value, *, amount: float = 0.1) -> Expr:
     return (1 - amount) * t + amount / size(t.shape[1])
 
 
-__all__ = [*sorted(COMPOSITES), "COMPOSITES", "count", "identity"]
+__all__ = [
+    "COMPOSITES",
+    "affine",
+    "batch_norm",
+    "binary_cross_entropy",
+    "count",
+    "cross_entropy",
+    "elu",
+    "gaussian",
+    "gelu",
+    "half_sum_of_squares",
+    "huber",
+    "identity",
+    "l2",
+    "label_smoothing",
+    "layer_norm",
+    "leaky_relu",
+    "log_softmax",
+    "mae",
+    "mean",
+    "mish",
+    "mse",
+    "poisson",
+    "quantile",
+    "selu",
+    "sigmoid_cross_entropy",
+    "silu",
+    "softmax_cross_entropy",
+]
