@@ -14,9 +14,10 @@ import numpy as np
 
 from kokuban.errors import FileFormatError, SettingError
 from kokuban.expr import Symbol
-from kokuban.optim import Optimizer, to_dict as optimizer_to_dict
+from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
+from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Arrays, State, Trainer, batches, one_pass, shuffled
 from kokuban.train.progress import Bar
 from kokuban.train.stopping import EarlyStopping, Watch
@@ -88,8 +89,10 @@ class Run:
             self.show,
         ) as bar:
             try:
-                while self.epoch < self.settings.epochs and not self._stopped():
-                    self._one_epoch(bar, per_epoch)
+                with Interrupt() as interrupt:
+                    while self.epoch < self.settings.epochs and not self._stopped():
+                        self._one_epoch(bar, per_epoch, interrupt)
+                        interrupt.here()
             except KeyboardInterrupt:
                 self._interrupted()
         kept = self.trainer.state.values
@@ -100,7 +103,7 @@ class Run:
     def _stopped(self) -> bool:
         return self.history.stopped in ("early stopping", "callback")
 
-    def _one_epoch(self, bar: Bar, per_epoch: int) -> None:
+    def _one_epoch(self, bar: Bar, per_epoch: int, interrupt: Interrupt) -> None:
         began, s = time.perf_counter(), self.settings
         order = (
             shuffled(self.rows, s.seed, self.epoch) if s.shuffle else np.arange(self.rows)
@@ -116,6 +119,7 @@ class Run:
             every = s.checkpoint_every
             if s.checkpoint and every and self.trainer.state.step % every == 0:
                 self.save()
+            interrupt.here()
 
         loss = one_pass(
             self.trainer,

@@ -94,3 +94,14 @@ def require_two_classes(targets: np.ndarray, name: str) -> None:
             f"{name} holds one class only ({label:g}); a classifier learns from two or "
             "more."
         )
+
+
+def require_distributions(targets: np.ndarray, name: str) -> None:
+    """DataError naming the first row that does not sum to 1."""
+    sums = targets.sum(axis=1)
+    bad = np.flatnonzero(np.abs(sums - 1) > 1e-3)
+    if bad.size:
+        raise DataError(
+            f"Row {bad[0]} of {name} (counted from 0) sums to {sums[bad[0]]:g}; with "
+            "cross-entropy each row is a distribution over the classes and sums to 1."
+        )

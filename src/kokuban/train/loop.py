@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kokuban.errors import NonFiniteError
-from kokuban.expr import Expr, Symbol, symbols
+from kokuban.expr import Expr, Symbol, order, symbols
 from kokuban.gradient import grad
 from kokuban.nn.build import DRAW
 from kokuban.optim import Optimizer
@@ -102,22 +102,34 @@ class Trainer:
 
     def _diagnosis(self, given: Arrays, step: int, loss: float) -> str:
         """Which layer first gave NaN or infinity, and how large values were before."""
+        layers = self.layers or [(repr(n), n) for n in order([self.loss]) if n.args]
         with np.errstate(all="ignore"):
-            outputs = Program([e for _, e in self.layers])(given, np, self.dtype)
-        largest, name = 0.0, "the inputs"
-        found = f"the loss itself became {loss}"
-        for (layer, _), y in zip(self.layers, outputs, strict=True):
+            outputs = Program([e for _, e in layers])(given, np, self.dtype)
+        data = {s.name: v for s, v in given.items() if s.role in ("input", "target")}
+        name, largest = _largest(data)
+        found = f"the loss became {loss}"
+        for (layer, _), y in zip(layers, outputs, strict=True):
             if not np.isfinite(y).all():
                 found = f"{layer} gave {y[~np.isfinite(y)][0]}"
                 break
-            here = float(np.max(np.abs(y)))
-            if here >= largest:
-                largest, name = here, layer
+            name, largest = max(
+                (name, largest), _largest({layer: y}), key=lambda found: found[1]
+            )
+        weight = _largest({s.name: given[s] for s in self.parameters})
         return (
             f"Training stopped at step {step}: {found}. The largest activation before it "
-            f"is {largest:.3g}, in {name}. A smaller learning rate, or clip_norm in the "
-            "optimizer, usually helps; the model keeps the values from before this step."
+            f"is {largest:.3g}, in {name}; the largest weight {weight[1]:.3g}, in "
+            f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, usually "
+            "helps; the model keeps the values of the last whole epoch."
         )
+
+
+def _largest(arrays: Mapping[str, np.ndarray]) -> tuple[str, float]:
+    """The name of the array with the entry of largest size, and that size."""
+    with np.errstate(invalid="ignore"):
+        sizes = {name: float(np.max(np.abs(a))) for name, a in arrays.items()}
+    name = max(sizes, key=lambda n: sizes[n])
+    return name, sizes[name]
 
 
 def _sizes(symbol: Symbol) -> tuple[int, int]:
@@ -136,7 +148,7 @@ def batches(rows: int, size: int) -> list[tuple[int, int]]:
 def one_pass(
     trainer: Trainer,
     data: Mapping[Symbol, np.ndarray],
-    order: np.ndarray,
+    rows: np.ndarray,
     size: int,
     rate: Callable[[int], float],
     *,
@@ -144,21 +156,21 @@ def one_pass(
     total: float = 0.0,
     after_step: Callable[[int, float], None] | None = None,
 ) -> float:
-    """One pass over the rows in the given order; the mean loss over them.
+    """One pass over the given rows, in their order; the mean loss over them.
 
     `rate` gives the learning rate of a step from the number of steps done. `start` is
     the number of batches already done in this pass and `total` their summed loss;
     `after_step` hears of each batch (how many are done, the summed loss so far).
     """
-    for number, (first, stop) in enumerate(batches(len(order), size)):
+    for number, (first, stop) in enumerate(batches(len(rows), size)):
         if number < start:
             continue
-        rows = order[first:stop]
-        batch = {s: v[rows] for s, v in data.items()}
-        total += trainer.step(batch, rate(trainer.state.step)) * len(rows)
+        chosen = rows[first:stop]
+        batch = {s: v[chosen] for s, v in data.items()}
+        total += trainer.step(batch, rate(trainer.state.step)) * len(chosen)
         if after_step is not None:
             after_step(number + 1, total)
-    return total / len(order)
+    return total / len(rows)
 
 
 def shuffled(rows: int, seed: int, epoch: int) -> np.ndarray:

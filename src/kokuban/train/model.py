@@ -24,7 +24,12 @@ from kokuban.run import Program
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record
-from kokuban.train.inputs import as_classes, as_rows, require_two_classes
+from kokuban.train.inputs import (
+    as_classes,
+    as_rows,
+    require_distributions,
+    require_two_classes,
+)
 from kokuban.train.loop import Arrays, Trainer
 from kokuban.train.metrics import Metric, metric
 from kokuban.train.network import WEIGHTS, Network, from_expressions, from_layers
@@ -90,7 +95,8 @@ class Model:
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The value of a parameter or state by name."""
-        return self._require_values()[self._symbol(name)]
+        symbol = self._symbol(name)
+        return self._require_values()[symbol]
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Set a parameter or state; DataError unless the shape fits."""
@@ -139,7 +145,10 @@ class Model:
             if t is None:
                 raise DataError("The loss compares with a target: give t.")
             make = as_classes if self.network.classes else as_rows
-            data[wanted[0]] = make(t, "t", wanted[0].shape[1], self.dtype)
+            targets = make(t, "t", wanted[0].shape[1], self.dtype)
+            if self.network.distributions:
+                require_distributions(targets, "t")
+            data[wanted[0]] = targets
         if weights is not None:
             data[WEIGHTS] = as_rows(weights, "sample_weight", 1, self.dtype)
             if np.any(data[WEIGHTS] < 0) or not np.any(data[WEIGHTS]):

@@ -14,6 +14,7 @@ from kokuban.expr import (
     composite_of,
     from_records,
     input,
+    order,
     symbols,
     target,
     to_records,
@@ -58,6 +59,12 @@ class Network:
     def targets(self) -> list[Symbol]:
         """The symbols of the targets."""
         return symbols([self.loss], "target")
+
+    @property
+    def distributions(self) -> bool:
+        """Whether each row of the targets must sum to 1."""
+        every = (n.op for n in order([self.loss]))
+        return any(op is not None and op.name == "distribution" for op in every)
 
     @property
     def values(self) -> list[Symbol]:
