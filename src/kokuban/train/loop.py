@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,12 @@ from kokuban.run import Program
 Arrays = dict[Symbol, np.ndarray]
 
 
+class Rows(Protocol):
+    """Data whose rows can be taken as a dense matrix, such as an array itself."""
+
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """Where training stands: whole steps done, and the values they left."""
@@ -36,7 +42,8 @@ class Trainer:
     """A loss, its gradients and an optimizer's updates as one program.
 
     `state` holds the parameters', states' and slots' values and the number of steps;
-    it is replaced as a whole after each step.
+    it is replaced as a whole after each step. `reported` is the number that a step
+    returns where that is not the loss whose gradients are followed.
     """
 
     def __init__(
@@ -46,19 +53,20 @@ class Trainer:
         values: Mapping[Symbol, np.ndarray],
         *,
         updates: Mapping[Symbol, Expr] | None = None,
+        reported: Expr | None = None,
         layers: Sequence[tuple[str, Expr]] = (),
         dtype: Any = np.float32,
         seed: int = 0,
     ) -> None:
         self.parameters = symbols([loss], "parameter")
         self.layers, self.dtype, self.seed = layers, dtype, seed
-        (stable,) = simplify_all([loss])
+        stable, shown = simplify_all([loss, loss if reported is None else reported])
         rule = optimizer.updates(self.parameters, grad(stable, self.parameters))
         assigned = {**rule.assignments, **(updates or {})}
         self._assigned = list(assigned)
         self._rate, self._step = rule.rate, rule.step
         self.loss = stable
-        self._program = Program(simplify_all([stable, *assigned.values()]))
+        self._program = Program(simplify_all([shown, *assigned.values()]))
         slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
@@ -147,7 +155,7 @@ def batches(rows: int, size: int) -> list[tuple[int, int]]:
 
 def one_pass(
     trainer: Trainer,
-    data: Mapping[Symbol, np.ndarray],
+    data: Mapping[Symbol, Rows],
     rows: np.ndarray,
     size: int,
     rate: Callable[[int], float],
