@@ -22,7 +22,7 @@ class DataError(KokubanError, ValueError):
     """Data that cannot be used: empty, not finite, of the wrong type or length."""
 
 
-class NonFiniteError(KokubanError, ArithmeticError):
+class NonFiniteError(KokubanError, ArithmeticError, ValueError):
     """Training met NaN or infinity; the message names the layer and the step."""
 
 
