@@ -66,7 +66,8 @@ class Optimizer(ABC):
     rate           η, a number or a schedule
     clip_norm      c: all gradients times c/‖g‖ where ‖g‖ > c, ‖g‖ the root of the sum of
                    all their squares. Pascanu et al., "On the difficulty of training
-                   recurrent neural networks" (2013), arXiv:1211.5063, algorithm 1
+                   recurrent neural networks" (2013), arXiv:1211.5063, algorithm 1. A
+                   norm too large for the run's type (1e19 in float32) makes the step 0
     clip_value     each entry of the gradients held between -clip_value and clip_value,
                    before clip_norm
     weight_decay   λ: g + λ w in place of g, after the clipping (AdamW has its own way)

@@ -6,7 +6,7 @@ Products and quotients of matrices are entry by entry.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, final
 
 from kokuban.expr import Expr, Symbol, as_expr
@@ -52,6 +52,7 @@ class Momentum(Optimizer):
     """
 
     rate: float | Schedule = 0.01
+    _: KW_ONLY
     momentum: float = 0.9
 
     def _check(self) -> None:
@@ -75,6 +76,7 @@ class Nesterov(Optimizer):
     """
 
     rate: float | Schedule = 0.01
+    _: KW_ONLY
     momentum: float = 0.9
 
     def _check(self) -> None:
@@ -93,11 +95,11 @@ class RMSprop(Optimizer):
     """s ← ρ s + (1 - ρ) g²;  w ← w - η g/(√s + ε).
 
     ρ is `decay`, ε is `epsilon`. Tieleman and Hinton, "Neural networks for machine
-    learning", lecture 6.5 (2012), with ρ = 0.9 and no ε; with ε a weight without a gradient
-    stays.
+    learning", lecture 6.5 (2012), with ρ = 0.9. The lecture has no ε; it keeps 0/0 away.
     """
 
     rate: float | Schedule = 0.001
+    _: KW_ONLY
     decay: float = 0.9
     epsilon: float = 1e-8
 
@@ -121,6 +123,7 @@ class Adagrad(Optimizer):
     """
 
     rate: float | Schedule = 0.01
+    _: KW_ONLY
     epsilon: float = 1e-10
 
     def _check(self) -> None:
@@ -157,6 +160,7 @@ class Adam(Optimizer):
     """
 
     rate: float | Schedule = 0.001
+    _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -185,6 +189,7 @@ class AdamW(Optimizer):
     """
 
     rate: float | Schedule = 0.001
+    _: KW_ONLY
     weight_decay: float = 0.01
     beta1: float = 0.9
     beta2: float = 0.999

@@ -186,10 +186,10 @@ class OneCycle(Schedule):
     """Up from rate·start to rate, down to rate·start, down to rate·end: three lines.
 
     The first two take `rise`·n updates each, the third the rest; n is `steps`, or the
-    run's number of updates. The 1cycle policy of Smith and Topin, "Super-convergence: very
-    fast training of neural networks using large learning rates" (2019), arXiv:1708.07120.
-    They move the momentum the other way meanwhile; here it stays. A run without a known
-    end and without `steps` is a SettingError.
+    run's number of updates. The 1cycle policy of Smith and Topin, "Super-convergence:
+    very fast training of neural networks using large learning rates" (2019),
+    arXiv:1708.07120. They move the momentum the other way meanwhile; here it stays. A run
+    without a known end and without `steps` is a SettingError.
     """
 
     rate: float

@@ -18,9 +18,9 @@ class Range:
     holds: Callable[[float], bool]
 
 
-AT_LEAST_0 = Range("at least 0", lambda x: x >= 0)
+AT_LEAST_0 = Range("of at least 0", lambda x: x >= 0)
 ABOVE_0 = Range("above 0", lambda x: x > 0)
-FROM_0_BELOW_1 = Range("at least 0 and below 1", lambda x: 0 <= x < 1)
+FROM_0_BELOW_1 = Range("of at least 0 and below 1", lambda x: 0 <= x < 1)
 FROM_0_TO_1 = Range("from 0 to 1", lambda x: 0 <= x <= 1)
 ABOVE_0_TO_1 = Range("above 0 and at most 1", lambda x: 0 < x <= 1)
 
