@@ -168,7 +168,7 @@ def test_files_of_another_kind(tmp_path: Path) -> None:
     save_file({"a": np.ones(3)}, tmp_path / "others.safetensors")
     with pytest.raises(FileFormatError, match="not a file of Kokuban"):
         kb.load(tmp_path / "others.safetensors")
-    with pytest.raises(StorageError, match="No such file"):
+    with pytest.raises(StorageError, match="no such file"):
         kb.load(tmp_path / "missing")
 
 

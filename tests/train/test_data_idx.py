@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 from numpy.typing import NDArray
 
-from kokuban.errors import DataError, FileFormatError
+from kokuban.errors import DataError, FileFormatError, StorageError
 from kokuban.train.data import read_idx, read_idx_pair
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
@@ -96,11 +96,11 @@ def test_wrong_file(tmp_path: Path, name: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="there is no such file"):
+    with pytest.raises(StorageError, match="there is no such file"):
         read_idx(tmp_path / "absent")
-    with pytest.raises(FileFormatError, match="a folder, not a file"):
+    with pytest.raises(StorageError, match="a folder, not a file"):
         read_idx(tmp_path)
-    with pytest.raises(FileFormatError, match="cannot be read"):
+    with pytest.raises(StorageError, match="cannot be read"):
         read_idx(tmp_path / ("x" * 5000))
 
 

@@ -15,6 +15,7 @@ from kokuban.errors import (
     FileFormatError,
     KokubanError,
     SettingError,
+    StorageError,
     UnknownNameError,
 )
 from kokuban.train.data import Table, read_table
@@ -177,9 +178,9 @@ def test_wrong_file(tmp_path: Path, name: str) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="there is no such file"):
+    with pytest.raises(StorageError, match="there is no such file"):
         read_table(tmp_path / "absent.csv")
-    with pytest.raises(FileFormatError, match="a folder, not a file"):
+    with pytest.raises(StorageError, match="a folder, not a file"):
         read_table(tmp_path)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from kokuban.errors import FileFormatError, StorageError
+from kokuban.train.data.files import opened
 
 BLANK = "0" * 64
 
@@ -83,10 +84,8 @@ def load_arrays(
     from safetensors.numpy import load
 
     where = f"{os.fspath(path)!r}"
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise StorageError(f"Cannot read {where}: {error.strerror or error}.") from error
+    with opened(path) as stream:
+        content = stream.read()
     try:
         header = _header(content)
         metadata = header["__metadata__"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from io import BufferedReader
 from os import PathLike
 
-from kokuban.errors import FileFormatError
+from kokuban.errors import StorageError
 
 FilePath = str | PathLike[str]
 
@@ -46,15 +46,15 @@ def kind_of(head: bytes) -> str | None:
 def opened(path: FilePath) -> Iterator[BufferedReader]:
     """The file at `path`, open for reading bytes.
 
-    Raises FileFormatError where it is missing, a folder, or cannot be read.
+    Raises StorageError where it is missing, a folder, or cannot be read.
     """
     try:
         with open(path, "rb") as stream:
             yield stream
     except FileNotFoundError as error:
-        raise FileFormatError(f"{path}: there is no such file.") from error
+        raise StorageError(f"{path}: there is no such file.") from error
     except IsADirectoryError as error:
-        raise FileFormatError(f"{path}: a folder, not a file.") from error
+        raise StorageError(f"{path}: a folder, not a file.") from error
     except OSError as error:
         reason = error.strerror or error
-        raise FileFormatError(f"{path}: cannot be read ({reason}).") from error
+        raise StorageError(f"{path}: cannot be read ({reason}).") from error
