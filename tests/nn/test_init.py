@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import kokuban as kb
 from kokuban.errors import SettingError, ShapeError, UnknownNameError
@@ -24,6 +24,8 @@ from kokuban.nn.init import (
     Zeros,
     named,
 )
+
+untimed = settings(deadline=None)
 
 INPUTS, OUTPUTS = 300, 100  # unlike, so that fan_in and fan_out cannot be confused
 
@@ -73,6 +75,7 @@ def test_uniform_draws(name) -> None:
     assert kstest(w.ravel(), "uniform", args=(low, high - low)).pvalue > 1e-4
 
 
+@untimed
 @given(st.integers(1, 8), st.integers(1, 8), st.floats(0.1, 3.0), st.integers(0, 99))
 def test_orthogonal(rows, columns, gain, seed) -> None:
     w = Orthogonal(gain)(np.random.default_rng(seed), (rows, columns))

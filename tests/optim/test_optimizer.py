@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass, fields
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import kokuban as kb
 from kokuban import optim
@@ -19,6 +19,8 @@ from kokuban.errors import (
 )
 from kokuban.optim.records import KINDS, OPTIMIZERS
 from kokuban.run import Program
+
+untimed = settings(deadline=None)
 
 W, B = kb.parameter("W1", (2, 3)), kb.parameter("b1", (1, 3))
 GW, GB = kb.input("GW", (2, 3)), kb.input("Gb", (1, 3))
@@ -77,6 +79,7 @@ def test_pairs_that_do_not_fit(parameters, gradients, error, message) -> None:
 # ---------------------------------------------------------------- clipping
 
 
+@untimed
 @given(st.integers(0, 1000), st.floats(1e-3, 10.0))
 def test_clipping_by_norm_shortens_all_gradients_together(seed, bound) -> None:
     rng = np.random.default_rng(seed)

@@ -103,7 +103,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _rule(self, p: Learned) -> dict[Symbol, Expr]:
-        """New values: the parameter's first, then each slot's."""
+        """The new values of the parameter and of each of its slots."""
 
     def _slot(self, name: str, p: Learned) -> Symbol:
         """What the rule remembers for a parameter, such as `Adam.m(W1)`."""
