@@ -46,6 +46,10 @@ class SettingError(KokubanError, ValueError):
     """A setting outside what it may be."""
 
 
+class InternalError(KokubanError, RuntimeError):
+    """A fault in Kokuban itself, whatever was given; please report it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence offering the known name closest to `name`, or nothing."""
     found = get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)

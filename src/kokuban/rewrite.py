@@ -2,28 +2,33 @@
 
 Each rewrite has a name and a reason, since each is a line in a derivation. A rewrite
 keeps the value wherever the original has one; some make it finite in more places
-(ln softmax without underflow). The scalar algebra works on two readings of a node:
-as a product, number · scalars · factors, and as a sum of such products. It rewrites
-only where the result is smaller, so that shared parts stay shared.
+(ln softmax without underflow). It either writes with fewer operations, or moves a sign
+or a copy outward, or opens the way to one that does; so the table comes to an end, and
+a circle in it is reported as the fault it would be. Products and sums are read at most
+LONGEST parts at a time, so that the work grows with the size of the expression only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import reduce
-from operator import mul, truediv
+from typing import Any
 
+from kokuban.errors import InternalError
 from kokuban.expr import (
     Expr,
     as_expr,
     composite_of,
+    constant,
     is_number,
     note_composite,
     number,
-    order,
     rebuild,
+    require,
     spread,
 )
 from kokuban.ops import (
@@ -37,9 +42,12 @@ from kokuban.ops import (
     softplus,
     sum,
 )
-from kokuban.shape import SCALAR
+from kokuban.shape import SCALAR, Shape
 
 Rule = Callable[[Expr], Expr | None]
+
+LONGEST = 16  # parts of a product, or terms of a sum, that are read at once
+PENDING = 500  # rewrites of rewrites that may wait for each other: far above any need
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,39 +79,71 @@ def _rewrite(name: str, reason: str, *operations: str) -> Callable[[Rule], Rule]
 
 
 def simplify(expression: Expr) -> Expr:
-    """The expression after every rewrite of the table, to a fixed point."""
+    """The expression after every rewrite of the table, to a fixed point.
+
+    Raises ExpressionError if `expression` is not one.
+    """
     return simplify_all([expression])[0]
 
 
 def simplify_all(expressions: Iterable[Expr]) -> list[Expr]:
     """Several expressions simplified together, their common parts once."""
-    outputs = list(expressions)
+    outputs = [require(e, "What is simplified") for e in expressions]
     done: dict[Expr, Expr] = {}
-    for node in outputs:
-        _settle(node, done)
+    for output in outputs:
+        _settle(output, done)
     return [done[o] for o in outputs]
 
 
-def _settle(top: Expr, done: dict[Expr, Expr]) -> Expr:
-    """Simplify everything under `top` that `done` does not have yet."""
-    for node in order([top], known=done):
-        done[node] = _rewritten(rebuild(node, tuple(done[a] for a in node.args)), done)
-        _keep_name(node, done)
-    return done[top]
+def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
+    """Enter the simple form of everything under `top` into `done`.
+
+    Arguments come before what is made of them; a node that changes waits until what it
+    was changed into is simple. A stack of its own, since expressions may be deep.
+    """
+    stack, waiting = [top], dict[Expr, tuple[Expr, str]]()
+    while stack:
+        node = stack[-1]
+        if node in done:
+            stack.pop()
+        elif node in waiting:
+            changed, _ = waiting[node]
+            if changed not in done:
+                raise _endless(waiting)
+            del waiting[node]
+            done[node] = done[changed]
+            _keep_name(node, done)
+        elif missing := [a for a in node.args if a not in done]:
+            stack.extend(reversed(missing))
+        else:
+            changed, why = _changed(node, done)
+            if changed is node:
+                done[node] = node
+            else:
+                waiting[node] = changed, why
+                stack.append(changed)
+                if len(waiting) > PENDING:
+                    raise _endless(waiting)
 
 
-def _rewritten(node: Expr, done: dict[Expr, Expr]) -> Expr:
-    """The first rewrite that applies to a node whose arguments are simple already."""
-    if node in done:
-        return done[node]
-    if node.op is not None:
-        for rewrite in _by_operation.get(node.op.name, ()):
-            new = rewrite.apply(node)
-            if new is not None and new is not node:
-                done[node] = _settle(new, done)
-                return done[node]
-    done[node] = node
-    return node
+def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
+    """What the node becomes next, and by which rewrite; itself where it is simple."""
+    simple = rebuild(node, tuple(done[a] for a in node.args))
+    if simple is not node or node.op is None:
+        return simple, "simpler arguments"
+    for rewrite in _by_operation.get(node.op.name, ()):
+        new = rewrite.apply(node)
+        if new is not None and new is not node:
+            return new, rewrite.name
+    return node, ""
+
+
+def _endless(waiting: dict[Expr, tuple[Expr, str]]) -> InternalError:
+    names = [name for _, name in list(waiting.values())[-8:]]
+    return InternalError(
+        f"Simplification goes in a circle, by: {', '.join(dict.fromkeys(names))}. "
+        "Please report the expression; simplify=False does without."
+    )
 
 
 def _keep_name(node: Expr, done: dict[Expr, Expr]) -> None:
@@ -117,8 +157,8 @@ def _keep_name(node: Expr, done: dict[Expr, Expr]) -> None:
                 note_composite(done[node], name, new_args, dict(attrs))
 
 
-def _is(node: Expr, name: str) -> bool:
-    return node.op is not None and node.op.name == name
+def _is(node: Expr, *names: str) -> bool:
+    return node.op is not None and node.op.name in names
 
 
 def _same(value: float, like: Expr) -> Expr:
@@ -179,6 +219,14 @@ def _sum_of_copies(node: Expr) -> Expr | None:
     return spread(x * count(a, over), node.shape)
 
 
+@_rewrite("sum of sums", "the order of adding does not matter", "sum")
+def _sum_of_sums(node: Expr) -> Expr | None:
+    (a,) = node.args
+    if _is(a, "sum") and dict(node.attrs)["over"] == "all":
+        return sum(a.args[0])
+    return None
+
+
 @_rewrite("block of a placed block", "what was put there is taken again", "slice")
 def _slice_of_place(node: Expr) -> Expr | None:
     (a,), attrs = node.args, dict(node.attrs)
@@ -193,16 +241,21 @@ def _slice_of_place(node: Expr) -> Expr | None:
 
 
 @_rewrite(
-    "one number for every entry",
-    "what is the same in every entry is worked out once, then copied",
+    "once for all copies",
+    "what is the same in every row or column is worked out once, then copied",
     *("add", "subtract", "multiply", "divide", "negate", "power"),
     *("sqrt", "exp", "log", "maximum", "minimum"),
 )
-def _lift_scalar(node: Expr) -> Expr | None:
-    scalars = [_scalar(a) for a in node.args]
-    if node.shape == SCALAR or any(s is None for s in scalars):
+def _lift_copies(node: Expr) -> Expr | None:
+    if not all(_is(a, "broadcast") for a in node.args):
         return None
-    return spread(rebuild(node, tuple(s for s in scalars if s is not None)), node.shape)
+    bare = [a.args[0] for a in node.args]
+    varies = [any(b.shape[axis] != 1 for b in bare) for axis in (0, 1)]
+    small = tuple(n if v else 1 for n, v in zip(node.shape, varies, strict=True))
+    if small == node.shape:
+        return None  # a row against a column
+    inner = rebuild(node, tuple(spread(b, (small[0], small[1])) for b in bare))
+    return spread(inner, node.shape)
 
 
 @_rewrite("sign of a linear form", "(-A) B = -(A B)", "matmul", "sum")
@@ -217,7 +270,7 @@ def _lift_sign(node: Expr) -> Expr | None:
 
 # ---------------------------------------------------------------- numbers
 
-ARITHMETIC: dict[str, Callable[..., float]] = {
+ARITHMETIC: dict[str, Callable[..., float | complex]] = {
     "add": lambda a, b: a + b,
     "subtract": lambda a, b: a - b,
     "multiply": lambda a, b: a * b,
@@ -235,14 +288,17 @@ def _arithmetic(node: Expr) -> Expr | None:
     if not all(is_number(a) for a in node.args):
         return None
     assert node.op is not None
+    values = [number(a) for a in node.args]
+    if _is(node, "divide") and (ratio := _lowest_terms(*values)):
+        above, below = (_same(v, node) for v in ratio)
+        return above / below  # 4/6 becomes 2/3, and 2/3 stays itself
     try:
-        value = ARITHMETIC[node.op.name](
-            *(number(a) for a in node.args), **dict(node.attrs)
-        )
+        value = ARITHMETIC[node.op.name](*values, **dict(node.attrs))
     except (ArithmeticError, ValueError):
         return None
-    usable = isinstance(value, float) and math.isfinite(value)
-    return _same(value, node) if usable else None
+    if isinstance(value, complex) or not math.isfinite(value):
+        return None
+    return _same(value, node)
 
 
 @_rewrite("adding zero", "x + 0 = x", "add", "subtract")
@@ -264,15 +320,34 @@ def _cancel(node: Expr) -> Expr | None:
 def _signs(node: Expr) -> Expr | None:
     if _is(node, "negate"):
         (a,) = node.args
-        if _is(a, "negate"):
-            return a.args[0]
-        return a.args[1] - a.args[0] if _is(a, "subtract") else None
+        if _is(a, "subtract"):
+            return a.args[1] - a.args[0]
+        return a.args[0] if _is(a, "negate") else None
     a, b = node.args
-    if _is(b, "negate"):
-        return a - b.args[0] if _is(node, "add") else a + b.args[0]
-    if _is(a, "negate") and _is(node, "add"):
-        return b - a.args[0]
-    return None
+    if (minus_b := _opposite(b)) is not None:
+        return a - minus_b if _is(node, "add") else a + minus_b
+    if _is(node, "add") and (minus_a := _opposite(a)) is not None:
+        return b - minus_a
+    return -(a.args[0] + b) if _is(a, "negate") and _is(node, "subtract") else None
+
+
+def _opposite_copies(node: Expr) -> Expr | None:
+    """x, if the node is copies of -x."""
+    minus = _opposite(node.args[0]) if _is(node, "broadcast") else None
+    return None if minus is None else spread(minus, node.shape)
+
+
+def _opposite(node: Expr) -> Expr | None:
+    """x, if the node is -x, copies of it, or a product with a negative number."""
+    if _is(node, "negate"):
+        return node.args[0]
+    if not is_number(node) and not _is(node, "multiply", "divide"):
+        return _opposite_copies(node)
+    product = _product(node)
+    if product.number >= 0 or not _usable(product.number):
+        return None
+    product.number = -product.number
+    return product.written(node.shape)
 
 
 @_rewrite("times one, times zero", "1·x = x and 0·x = 0", "multiply", "divide")
@@ -298,120 +373,216 @@ def _power(node: Expr) -> Expr | None:
     return _same(1.0, node) if exponent == 0 else None
 
 
-# ---------------------------------------------------------------- products and sums
+# ---------------------------------------------------------------- products
+
+Powers = dict[Expr, int]
+Cost = tuple[int, int]  # operations on whole matrices, then on single numbers
+
+
+def _exact(value: float) -> Fraction | float:
+    """A number that people write as it is, such as 3 or 0.25, as a fraction."""
+    plain = abs(value) < 2.0**53 and (value * 1024).is_integer()
+    return Fraction(value) if plain else value
+
+
+def _ratio(value: Fraction | float, bar: bool = False) -> tuple[float, float]:
+    """A number as what stands above and below a fraction bar: 2/3 is (2, 3).
+
+    Halves, quarters, … take a bar only where there is one anyway.
+    """
+    if isinstance(value, Fraction):
+        above, below = value.numerator, value.denominator
+        if (bar or below & (below - 1)) and max(abs(above), below) < 2**53:
+            return float(above), float(below)
+    return float(value), 1.0
+
+
+def _lowest_terms(above: float, below: float) -> tuple[float, float] | None:
+    """above/below in lowest terms where it takes a bar: not if whole or 0.5, 0.25, …"""
+    a, b = _exact(above), _exact(below)
+    if not isinstance(a, Fraction) or not isinstance(b, Fraction) or b == 0:
+        return None
+    ratio = _ratio(a / b)
+    return None if ratio[1] == 1.0 else ratio
 
 
 @dataclass(slots=True)
 class Product:
-    """A node read as number · scalars · factors, each with its exponent (1 or -1, …)."""
+    """A node read as number · scalars · factors, the latter two with whole powers."""
 
-    number: float = 1.0
-    scalars: dict[Expr, int] = field(default_factory=dict)
-    factors: dict[Expr, int] = field(default_factory=dict)
-    parts: int = 0  # how many parts were written
+    number: Fraction | float = Fraction(1)
+    scalars: Powers = field(default_factory=dict)
+    factors: Powers = field(default_factory=dict)
+    opened: set[Expr] = field(default_factory=set)  # the operations that were read
 
-    def take(self, node: Expr, sign: int) -> None:
-        """Read `node`, to the power `sign`, into this product."""
-        name = node.op.name if node.op is not None else ""
-        if is_number(node) and (sign > 0 or number(node) != 0):
-            self.number *= number(node) ** sign
-            self.parts += 1
-        elif name == "negate":
-            self.number = -self.number
-            self.parts += 1
-            self.take(node.args[0], sign)
-        elif name in ("multiply", "divide"):
-            self.take(node.args[0], sign)
-            self.take(node.args[1], sign if name == "multiply" else -sign)
-        else:
-            scalar = _scalar(node)
-            if scalar is not None and _is_product(scalar):
-                self.take(scalar, sign)
-                return
-            into, key = (
-                (self.factors, node) if scalar is None else (self.scalars, scalar)
-            )
-            into[key] = into.get(key, 0) + sign
-            self.parts += 1
+    def key(self) -> tuple[frozenset[tuple[Expr, int]], ...]:
+        """What tells products apart but for their number."""
+        return tuple(
+            frozenset((b, k) for b, k in powers.items() if k)
+            for powers in (self.scalars, self.factors)
+        )
 
-    def size(self) -> int:
-        """How many parts the product is written with."""
-        powers = [abs(k) for k in (*self.scalars.values(), *self.factors.values())]
-        number_parts = (abs(self.number) != 1.0) + (self.number < 0)
-        return number_parts + _total(powers)
+    def trivial(self) -> bool:
+        """Whether it is just 1."""
+        return self.number == 1 and not any(self.key())
 
-    def scale(self) -> tuple[float, tuple[tuple[Expr, int], ...]]:
-        """What multiplies the factors, without its sign."""
-        kept = [(s, k) for s, k in self.scalars.items() if k]
-        return abs(self.number), tuple(sorted(kept, key=lambda item: repr(item[0])))
+    def times(self, other: Product) -> Product:
+        """The product of two."""
+        scalars, factors = dict(self.scalars), dict(self.factors)
+        for mine, its in ((scalars, other.scalars), (factors, other.factors)):
+            for base, k in its.items():
+                mine[base] = mine.get(base, 0) + k
+        return Product(self.number * other.number, scalars, factors)
 
-    def written(self, like: Expr, scaled: bool = True) -> Expr:
-        """The product as an expression of the shape of `like`: (c s / t) A B / C.
+    def _bar(self) -> tuple[list[Expr], list[Expr], bool]:
+        """The scale: what is above and below its bar, and whether a minus goes first."""
+        up, down = _powers(self.scalars, 1), _powers(self.scalars, -1)
+        above, below = _ratio(self.number, bool(down))
+        bottom = down if below == 1 else [constant(below), *down]
+        if up and abs(above) == 1:
+            return up, bottom, above < 0
+        return [constant(above), *up], bottom, False
 
-        The numbers come together, so that they cost one pass over the matrices; a mere
-        divisor stays one, as in (Y - T) / N.
-        """
-        above = [b for b, k in self.scalars.items() for _ in range(k) if scaled]
-        below = [b for b, k in self.scalars.items() for _ in range(-k) if scaled]
-        if scaled and abs(self.number) != 1.0:
-            above.insert(0, as_expr(abs(self.number)))
-        top = [b for b, k in self.factors.items() for _ in range(k)]
-        bottom = [b for b, k in self.factors.items() for _ in range(-k)]
-        if above or not (top or bottom):
-            scale = spread(_fraction(above, below), like.shape)
-            top, below = [scale, *top] if above or below or not top else top, []
-        result = _fraction(top, [*bottom, *(spread(b, like.shape) for b in below)], like)
-        return -result if scaled and self.number < 0 else result
+    def _style(self) -> str:
+        """Where the scale is written: nowhere, as 1/n behind, or as a factor in front."""
+        top, bottom, _ = self._bar()
+        if len(top) > 1 or not is_number(top[0]) or abs(number(top[0])) != 1:
+            return "front"
+        return "none" if not bottom else "behind" if self.number > 0 else "front"
+
+    def cost(self, shape: Shape) -> Cost:
+        """The operations that `written` takes."""
+        top, bottom, minus = self._bar()
+        scale = len(top) + len(bottom) - 1 + minus
+        times, over = len(_powers(self.factors, 1)), len(_powers(self.factors, -1))
+        if shape == SCALAR:
+            return scale, 0
+        if not times:
+            return over, scale
+        if self._style() == "none":
+            return times - 1 + over + (self.number < 0), 0
+        return times + over, len(bottom) - 1 if self._style() == "behind" else scale
+
+    def written(self, shape: Shape) -> Expr:
+        """The product as an expression: s A B / C, s its number and scalars."""
+        times, over = _powers(self.factors, 1), _powers(self.factors, -1)
+        top, bottom, minus = self._bar()
+        style = self._style() if times else "front"
+        if style == "front":
+            scale = _multiplied(top) / _multiplied(bottom) if bottom else _multiplied(top)
+            times.insert(0, spread(-scale if minus else scale, shape))
+        elif style == "behind":
+            over.append(spread(_multiplied(bottom), shape))
+        result = _multiplied(times)
+        for factor in over:
+            result = result / factor
+        return -result if style == "none" and self.number < 0 else result
+
+    def split(self) -> tuple[Product, Product]:
+        """What scales all entries, or those of a row or column alike, and the rest."""
+        copies = {b: k for b, k in self.factors.items() if _is(b, "broadcast")}
+        rest = {b: k for b, k in self.factors.items() if b not in copies}
+        sign = Fraction(1 if self.number > 0 else -1)
+        scale = Product(self.number * sign, self.scalars, copies)
+        return scale, Product(sign, factors=rest)
 
 
-def _fraction(
-    above: Sequence[Expr], below: Sequence[Expr], like: Expr | None = None
-) -> Expr:
-    """The product of some expressions over the product of others."""
-    one = as_expr(1.0) if like is None else _same(1.0, like)
-    result = reduce(mul, above) if above else one
-    return reduce(truediv, below, result)
+def _powers(powers: Powers, sign: int) -> list[Expr]:
+    """The bases whose power has the sign, each as often as its power says."""
+    return [base for base, power in powers.items() for _ in range(power * sign)]
 
 
-def _total(numbers: Iterable[int]) -> int:
-    total = 0
-    for n in numbers:
-        total += n
-    return total
+def _multiplied(parts: Sequence[Expr]) -> Expr:
+    result, *others = parts
+    for part in others:
+        result = result * part
+    return result
 
 
 def _product(node: Expr) -> Product:
-    result = Product()
-    result.take(node, 1)
-    return result
+    """Read a node as a product, through signs, quotients and copied numbers."""
+    product = Product()
+    stack, read = [(node, 1)], 1
+    while stack:
+        part, sign = stack.pop()
+        scalar = _scalar(part)
+        inner = part if scalar is None else scalar
+        if is_number(inner) and (sign > 0 or number(inner) != 0):
+            value = _exact(number(inner))
+            product.number = (
+                product.number * value if sign > 0 else product.number / value
+            )
+        elif _is(inner, "multiply", "divide") and read < LONGEST:
+            a, b = inner.args
+            stack += [(b, sign if _is(inner, "multiply") else -sign), (a, sign)]
+            product.opened.add(inner)
+            read += 1
+        elif _is(inner, "negate"):
+            stack.append((inner.args[0], sign))
+            product.number = -product.number
+            product.opened.add(inner)
+        elif read < LONGEST and (minus := _opposite_copies(part)) is not None:
+            stack.append((minus, sign))
+            product.number = -product.number
+            read += 1
+        elif scalar is None:
+            product.factors[part] = product.factors.get(part, 0) + sign
+        else:
+            product.scalars[scalar] = product.scalars.get(scalar, 0) + sign
+    return product
+
+
+def _cost(operations: Iterable[Expr], shape: Shape) -> Cost:
+    """How many of the operations work on matrices of the shape, and how many do not."""
+    shapes = [o.shape for o in operations]
+    whole = shapes.count(shape)
+    return whole, len(shapes) - whole
+
+
+def _usable(value: Fraction | float) -> bool:
+    return value != 0 and math.isfinite(value)
 
 
 @_rewrite("cancel and collect factors", "x·y / x = y", "multiply", "divide", "negate")
 def _collect_factors(node: Expr) -> Expr | None:
     product = _product(node)
-    if product.number == 0.0 or not math.isfinite(product.number):
+    cheaper = product.cost(node.shape) < _cost(product.opened, node.shape)
+    return product.written(node.shape) if cheaper and _usable(product.number) else None
+
+
+@_rewrite("signs of a product", "x (-y) = -(x y)", "multiply", "divide")
+def _signs_of_product(node: Expr) -> Expr | None:
+    signs = [_is(a, "negate") for a in node.args]
+    if not any(signs):
         return None
-    smaller = product.size() < product.parts
-    inner_sign = product.number < 0 and not _is(node, "negate")
-    return product.written(node) if smaller or inner_sign else None
+    new = rebuild(
+        node,
+        tuple(a.args[0] if s else a for a, s in zip(node.args, signs, strict=True)),
+    )
+    return new if all(signs) else -new
 
 
-def _is_product(node: Expr) -> bool:
-    return any(_is(node, name) for name in ("multiply", "divide", "negate"))
+# ---------------------------------------------------------------- sums
+
+Term = tuple[int, Expr]  # what is added (positive) or subtracted (negative)
 
 
-def _terms(node: Expr, sign: float = 1.0) -> Iterator[tuple[float, Expr]]:
-    """A node read as a sum: (1 or -1, term)."""
-    if _is(node, "add") or _is(node, "subtract"):
-        yield from _terms(node.args[0], sign)
-        yield from _terms(node.args[1], sign if _is(node, "add") else -sign)
-    elif _is(node, "negate"):
-        yield from _terms(node.args[0], -sign)
-    else:
-        yield sign, node
+def _terms(node: Expr) -> list[Term]:
+    """A node read as a sum."""
+    terms, at = [(1, node)], 0
+    while at < len(terms):
+        sign, part = terms[at]
+        if _is(part, "negate"):
+            terms[at] = -sign, part.args[0]
+        elif _is(part, "add", "subtract") and len(terms) < LONGEST:
+            a, b = part.args
+            terms[at : at + 1] = [(sign, a), (sign if _is(part, "add") else -sign, b)]
+        else:
+            at += 1
+    return terms
 
 
-def _written_sum(terms: Sequence[tuple[float, Expr]], like: Expr) -> Expr:
+def _written_sum(terms: Sequence[Term], shape: Shape) -> Expr:
     """Terms with their signs as one sum, a positive one first where there is one."""
     result: Expr | None = None
     for sign, part in sorted(terms, key=lambda item: item[0] < 0):
@@ -419,61 +590,79 @@ def _written_sum(terms: Sequence[tuple[float, Expr]], like: Expr) -> Expr:
             result = part if sign > 0 else -part
         else:
             result = result + part if sign > 0 else result - part
-    return _same(0.0, like) if result is None else result
+    return spread(as_expr(0.0), shape) if result is None else result
 
 
 @_rewrite("collect terms", "2x + 3x = 5x", "add", "subtract")
 def _collect_terms(node: Expr) -> Expr | None:
-    terms = [(sign, _product(part)) for sign, part in _terms(node)]
-    sums: dict[Expr, float] = {}
-    for sign, product in terms:
-        weight = sign * product.number
-        product.number = 1.0
-        core = product.written(node)
-        sums[core] = sums.get(core, 0.0) + weight
-    if len(sums) == len(terms):
+    if node.args[0] is node.args[1]:
+        return 2 * node.args[0]  # x - x has become 0 already
+    groups: dict[object, list[tuple[int, Expr, Product]]] = {}
+    terms = _terms(node)
+    for sign, part in terms:
+        product = _product(part)
+        groups.setdefault(product.key(), []).append((sign, part, product))
+    if len(groups) == len(terms):
         return None
-    written = [
-        (math.copysign(1.0, w), core if abs(w) == 1 else abs(w) * core)
-        for core, w in sums.items()
-        if w
-    ]
-    return _written_sum(written, node)
+    written: list[Term] = []
+    for same in groups.values():
+        _, part, product = same[0]
+        if all(p is part for _, p, _ in same):  # kept as it is: it may be shared
+            times = _added(s for s, _, _ in same)
+            if times:
+                written.append((times, part if abs(times) == 1 else abs(times) * part))
+            continue
+        weight = _added(s * p.number for s, _, p in same)
+        if not math.isfinite(weight):
+            return None
+        if weight:
+            one = Product(abs(weight), product.scalars, product.factors)
+            written.append((1 if weight > 0 else -1, one.written(node.shape)))
+    return _written_sum(written, node.shape)
 
 
-@_rewrite(
-    "multiply out where it cancels", "y (t/y + s) = t + y s", "multiply", "divide", "negate"
-)
+@_rewrite("multiply out where it cancels", "y (t/y + s) = t + y s", "multiply", "divide")
 def _distribute(node: Expr) -> Expr | None:
     product = _product(node)
-    have = {base for base, k in product.factors.items() if k > 0}
     for base, power in product.factors.items():
-        if power != 1 or not (_is(base, "add") or _is(base, "subtract")):
+        if power != 1 or not _is(base, "add", "subtract"):
             continue
-        parts = [(sign, _product(part)) for sign, part in _terms(base)]
-        if not any(k < 0 and b in have for _, p in parts for b, k in p.factors.items()):
+        rest = product.times(Product(factors={base: -1}))
+        terms = [(sign, _product(part)) for sign, part in _terms(base)]
+        if not any(_cancels(p, rest) for _, p in terms):
             continue
-        rest = Product(
-            product.number, product.scalars, {**product.factors, base: 0}
-        ).written(node)
-        return _written_sum([(s, rest * p.written(node)) for s, p in parts], node)
+        out = [(sign, p.times(rest)) for sign, p in terms]
+        before = _cost(product.opened.union(*(p.opened for _, p in terms)), node.shape)
+        costs = [p.cost(node.shape) for _, p in out]
+        after = _added(w for w, _ in costs), _added(s for _, s in costs)
+        if after < before and all(_usable(p.number) for _, p in out):
+            return _written_sum([(s, p.written(node.shape)) for s, p in out], node.shape)
     return None
+
+
+def _cancels(a: Product, b: Product) -> bool:
+    return any(k * b.factors.get(base, 0) < 0 for base, k in a.factors.items())
+
+
+def _added(numbers: Iterable[Any]) -> Any:
+    return reduce(operator.add, numbers, 0)
 
 
 @_rewrite("a common scale", "a/n + b/n = (a + b)/n", "add", "subtract")
 def _common_scale(node: Expr) -> Expr | None:
-    left, right = (_product(a) for a in node.args)
-    scale = left.scale()
-    if scale != right.scale() or scale == (1.0, ()):
+    (scale, a), (other, b) = (_product(x).split() for x in node.args)
+    same = scale.number == other.number and scale.key() == other.key()
+    if not same or not _usable(scale.number) or scale.trivial():
         return None
-    if not (left.factors and right.factors):
+    if not (_powers(a.factors, 1) and _powers(b.factors, 1)):
         return None
-    signs = [math.copysign(1.0, left.number), math.copysign(1.0, right.number)]
-    if _is(node, "subtract"):
-        signs[1] = -signs[1]
-    bare = [p.written(node, scaled=False) for p in (left, right)]
-    inside = _written_sum(list(zip(signs, bare, strict=True)), node)
-    return Product(scale[0], dict(scale[1]), {inside: 1}).written(node)
+    signs = [1, 1 if _is(node, "add") else -1]
+    terms = [
+        (s if p.number > 0 else -s, Product(factors=p.factors).written(node.shape))
+        for s, p in zip(signs, (a, b), strict=True)
+    ]
+    inside = _written_sum(terms, node.shape)
+    return scale.times(Product(factors={inside: 1})).written(node.shape)
 
 
 def _complement(node: Expr) -> Expr | None:
@@ -485,16 +674,13 @@ def _complement(node: Expr) -> Expr | None:
 
 @_rewrite("a product's two complements", "y(1 - t) - t(1 - y) = y - t", "subtract")
 def _complements(node: Expr) -> Expr | None:
-    left, right = (_product(a) for a in node.args)
-    if left.number != 1.0 or right.number != 1.0 or left.scalars or right.scalars:
+    left, right = node.args
+    if not (_is(left, "multiply") and _is(right, "multiply")):
         return None
-    if len(left.factors) != 2 or len(right.factors) != 2:
-        return None
-    for one_minus_t, y in (tuple(left.factors), tuple(left.factors)[::-1]):
-        t = _complement(one_minus_t)
-        others = [b for b in right.factors if b is not t]
-        if t in right.factors and len(others) == 1 and _complement(others[0]) is y:
-            return y - t
+    for one_minus_t, y in (left.args, left.args[::-1]):
+        for t, one_minus_y in (right.args, right.args[::-1]):
+            if _complement(one_minus_t) is t and _complement(one_minus_y) is y:
+                return y - t
     return None
 
 
@@ -553,8 +739,10 @@ def _softmax(node: Expr) -> Expr | None:
 @_rewrite("exp of log-softmax", "e^(u - ln Σeᵘ) = eᵘ/Σeᵘ", "exp")
 def _exp_log_softmax(node: Expr) -> Expr | None:
     (a,) = node.args
-    u = a.args[0] if a.args else a
-    return softmax(u) if _is(a, "subtract") and a is log_softmax(u) else None
+    if not _is(a, "subtract"):
+        return None
+    u = a.args[0]
+    return softmax(u) if a is log_softmax(u) else None
 
 
 @_rewrite("exp minus one", "eˣ - 1 without cancellation", "subtract")
@@ -569,14 +757,18 @@ def _exp_again(node: Expr) -> Expr | None:
     return exp(a.args[0]) if _is(a, "expm1") and is_number(b, 1.0) else None
 
 
-@_rewrite("rows that sum to 1", "each row of softmax, and of the targets, sums to 1", "sum")
+@_rewrite(
+    "rows that sum to 1", "each row of softmax, and of the targets, sums to 1", "sum"
+)
 def _row_of_ones(node: Expr) -> Expr | None:
     if dict(node.attrs)["over"] != "columns":
         return None
     product = _product(node.args[0])
-    factors = [b for b, k in product.factors.items() if k]
-    if len(factors) != 1 or product.factors[factors[0]] != 1:
+    rows = [f for f in product.factors if _is(f, "softmax", "distribution")]
+    if len(rows) != 1 or product.factors[rows[0]] != 1:
         return None
-    if not (_is(factors[0], "softmax") or _is(factors[0], "distribution")):
-        return None
-    return Product(product.number, product.scalars).written(node)
+    scale = {f: k for f, k in product.factors.items() if f is not rows[0]}
+    if not all(_is(f, "broadcast") and f.args[0].shape == node.shape for f in scale):
+        return None  # they must not vary along the row
+    columns = {f.args[0]: k for f, k in scale.items()}
+    return Product(product.number, product.scalars, columns).written(node.shape)
