@@ -250,6 +250,13 @@ def as_expr(value: Value) -> Expr:
     return value if isinstance(value, Expr) else constant(value)
 
 
+def require(value: object, what: str) -> Expr:
+    """`value` if it is an expression; ExpressionError naming `what` it should be."""
+    if not isinstance(value, Expr):
+        raise ExpressionError(f"{what} is an expression, not {value!r:.60}.")
+    return value
+
+
 def apply(name: str, *args: Expr, **attrs: Any) -> Expr:
     """The operation called `name` on `args`; ShapeError if they do not fit."""
     op = operation(name)
