@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from threading import Lock
+from numbers import Real
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from kokuban.errors import ExpressionError, FileFormatError, ShapeError
-from kokuban.op import ATOM, NEGATION, Operation, operation
+import numpy as np
+
+from kokuban.errors import DataError, ExpressionError, FileFormatError, ShapeError
+from kokuban.op import ATOM, DIMENSIONS, NEGATION, Operation, operation
 from kokuban.shape import SCALAR, Dim, Shape, dimension, shape_of, show
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ ROLES: Final = ("input", "target", "parameter", "state", "setting", "counter")
 
 _interned: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
 _composites: WeakKeyDictionary[Expr, Composite] = WeakKeyDictionary()
-_lock = Lock()
+_lock = RLock()  # again in the same thread, should a finaliser build an expression
 
 Composite = tuple[str, tuple["Expr", ...], tuple[tuple[str, Any], ...]]
 
@@ -51,6 +54,7 @@ class Expr:
     __iter__ = None  # a matrix is not a sequence, though it can be sliced
 
     def __new__(cls, *_: object) -> Expr:
+        """Refused: the functions that make expressions check and intern them."""
         raise ExpressionError(
             "Expressions are made with kokuban.input, .target, .parameter, .constant, "
             "operators and functions, not with their class."
@@ -90,12 +94,18 @@ class Expr:
         return apply("negate", self)
 
     def __pow__(self, exponent: float) -> Expr:
-        if not isinstance(exponent, int | float):
+        if not _is_finite(exponent):
             raise ExpressionError(
                 f"The exponent in {self!r} ** … must be a plain number, not "
                 f"{exponent!r}; write exp(log(A) * B) for a power that varies."
             )
         return apply("power", self, exponent=float(exponent))
+
+    def __rpow__(self, base: object) -> Expr:
+        raise ExpressionError(
+            f"A power with a varying exponent is written exp(log({base!r}) * …), here "
+            f"with {self!r}."
+        )
 
     @property
     def T(self) -> Expr:
@@ -175,7 +185,7 @@ Expr.__setattr__ = Expr.__delattr__ = _frozen  # type: ignore[method-assign, ass
 
 def symbol(name: str, shape: Sequence[Dim], role: str) -> Symbol:
     """A symbol; `role` is one of input, target, parameter, state, setting, counter."""
-    if not isinstance(name, str) or not name:
+    if not name or not _is_text(name):
         raise ExpressionError(f"A symbol's name is text such as 'X', not {name!r}.")
     if role not in ROLES:
         raise ExpressionError(f"A symbol's role is one of {', '.join(ROLES)}.")
@@ -209,28 +219,35 @@ def parameter(name: str, shape: Sequence[Dim]) -> Symbol:
 
 
 def constant(value: npt.ArrayLike) -> Const:
-    """A number as a 1 x 1 matrix, or rows of numbers as a matrix; ShapeError otherwise."""
-    if isinstance(value, int | float):
-        return _constant(float(value), SCALAR)
-    rows = value.tolist() if hasattr(value, "tolist") else value
-    if isinstance(rows, int | float):
-        return _constant(float(rows), SCALAR)
+    """A finite number as a 1 x 1 matrix, or rows of numbers as a matrix.
+
+    Raises ShapeError unless it is one of the two, DataError unless all are finite.
+    """
     try:
-        table = tuple(tuple(float(x) for x in row) for row in rows)  # type: ignore[union-attr]
-    except TypeError:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise ShapeError(f"A constant is a number or rows of numbers, not {value!r:.80}.")
+    if array.ndim not in (0, 2) or array.size == 0:
         raise ShapeError(
-            f"A constant is a number or rows of numbers, not {value!r:.80}."
-        ) from None
-    if not table or not table[0] or len({len(row) for row in table}) > 1:
-        raise ShapeError("A constant matrix needs rows of one length, at least 1.")
+            "A constant is a number, or a matrix with at least one row and one column; "
+            f"this one has the shape {array.shape}."
+        )
+    array = np.atleast_2d(array.astype(np.float64))
+    if not np.isfinite(array).all():
+        raise DataError(f"A constant is finite; {value!r:.80} is not.")
+    table = tuple(tuple(row) for row in array.tolist())
     shape = (len(table), len(table[0]))
-    return _constant(table[0][0] if shape == SCALAR else table, shape)
-
-
-def _constant(value: float | tuple[tuple[float, ...], ...], shape: Shape) -> Const:
-    # repr tells 0.0 from -0.0 and equates NaN with itself, which == does not
+    held = table[0][0] if shape == SCALAR else table
     made: Const = _intern(
-        Const, (repr(value),), op=None, args=(), attrs=(), shape=shape, value=value
+        Const,
+        (shape, array.tobytes()),  # the bytes tell 0.0 from -0.0
+        op=None,
+        args=(),
+        attrs=(),
+        shape=shape,
+        value=held,
     )
     return made
 
@@ -276,20 +293,34 @@ def apply(name: str, *args: Expr, **attrs: Any) -> Expr:
 def _misfit(
     op: Operation, args: tuple[Expr, ...], attrs: Mapping[str, Any], why: str
 ) -> str:
-    formula = _fill(op, [written(a, 3) for a in args], [_binding(a) for a in args], attrs)
-    given = ", ".join(f"{written(a, 3)} is {show(a.shape)}" for a in args)
-    return f"{formula} does not fit: {given}. {why}"
+    forms = [_form(a, 3) for a in args]
+    given = ", ".join(
+        f"{text} is {show(a.shape)}" for (text, _), a in zip(forms, args, strict=True)
+    )
+    return f"{_fill(op, forms, attrs)} does not fit: {given}. {why}"
+
+
+ENTRYWISE: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def entrywise(name: str, left: Value, right: Value) -> Expr:
     """An entrywise operation of two, the smaller broadcast to the larger's shape."""
     a, b = as_expr(left), as_expr(right)
-    if a.shape != b.shape:
-        both = [
-            y if x == 1 else x for x, y in zip(a.shape, b.shape, strict=True)
-        ]  # where they differ otherwise, apply tells
-        a, b = (spread(x, (both[0], both[1])) for x in (a, b))
-    return apply(name, a, b)
+    rows, columns = (
+        y if x == 1 else x for x, y in zip(a.shape, b.shape, strict=True)
+    )  # the shape of both, if they fit
+    wide_a, wide_b = spread(a, (rows, columns)), spread(b, (rows, columns))
+    if wide_a.shape == wide_b.shape:
+        return apply(name, wide_a, wide_b)
+    return apply(name, a, b)  # which says why not
 
 
 def spread(x: Expr, to: Shape) -> Expr:
@@ -300,16 +331,27 @@ def spread(x: Expr, to: Shape) -> Expr:
 
 def _bounds(x: Expr, axis: int, part: object) -> tuple[int, int]:
     """The start and stop of a slice along one axis, as plain positive numbers."""
-    length = x.shape[axis]
-    if not isinstance(part, slice):
-        at = operator.index(part)  # type: ignore[arg-type]
-        part = slice(at, at + 1 or None)
-    if part.step not in (None, 1):
-        raise ExpressionError("A block takes neighbouring rows or columns: no step.")
-    start, stop = part.start or 0, part.stop
+    length, what = x.shape[axis], ("row", "column")[axis]
+    try:
+        start, stop, step = (
+            (part.start, part.stop, part.step)
+            if isinstance(part, slice)
+            else ((at := operator.index(part)), at + 1 or None, None)  # type: ignore[arg-type]
+        )
+        start, stop = (None if v is None else operator.index(v) for v in (start, stop))
+    except TypeError:
+        raise ExpressionError(
+            f"A block takes a {what}'s number or a slice such as 0:2, not {part!r}."
+        ) from None
+    if step not in (None, 1):
+        raise ExpressionError(f"A block takes neighbouring {what}s: no step.")
     if isinstance(length, int):
-        start, stop, _ = slice(start, stop).indices(length)
-    elif stop is None or start < 0 or stop < 0:
+        from_, to, _ = slice(start, stop).indices(length)
+        if from_ >= to:
+            raise ShapeError(f"{x!r} is {show(x.shape)}: it has no {what}s {part!r}.")
+        return from_, to
+    start = start or 0
+    if stop is None or start < 0 or stop < 0:
         raise ShapeError(
             f"Dimension {length!r} of {x!r} has no known size: give the block's start "
             "and stop as positive numbers."
@@ -403,62 +445,77 @@ def composite_of(node: Expr) -> Composite | None:
 
 def written(node: Expr, depth: int = 10, length: int = 400) -> str:
     """The formula as text; deep or long parts are left out as `…`."""
-    text = _text(node, depth)
+    text, _ = _form(node, depth)
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def _text(node: Expr, depth: int) -> str:
+def _form(node: Expr, depth: int) -> tuple[str, int]:
+    """The formula as text, and how tightly it holds together."""
     if isinstance(node, Symbol):
-        return node.name
+        return node.name, ATOM
     if isinstance(node, Size):
-        return node.dim
+        return node.dim, ATOM
     if isinstance(node, Const):
-        return _number_text(node)
+        negative = is_number(node) and math.copysign(1.0, number(node)) < 0
+        return _value_text(node.value), NEGATION if negative else ATOM
     if depth == 0:
-        return "…"
+        return "…", ATOM
     if known := composite_of(node):
         name, args, attrs = known
-        inside = [_text(a, depth - 1) for a in args]
-        return f"{name}({', '.join(inside + [f'{k}={v}' for k, v in attrs])})"
+        inside = [_form(a, depth - 1)[0] for a in args]
+        inside += [f"{k}={_value_text(v)}" for k, v in attrs]
+        return f"{name}({', '.join(inside)})", ATOM
     assert node.op is not None
-    if _repeats_number(node):  # a number times a matrix is written without its copies
-        return _text(node.args[0], depth - 1)
-    inside = [_text(a, depth - 1) for a in node.args]
-    return _fill(node.op, inside, [_binding(a) for a in node.args], dict(node.attrs))
+    forms = [_form(a, depth - 1) for a in _bare_arguments(node)]
+    return _fill(node.op, forms, dict(node.attrs)), node.op.binds[0]
 
 
-def _fill(
-    op: Operation, inside: Sequence[str], binding: Sequence[int], attrs: Mapping[str, Any]
-) -> str:
-    need = op.binds[1:]
-    parts = [
-        f"({t})" if have < least else t
-        for t, have, least in zip(inside, binding, need, strict=True)
-    ]
-    shown = {k: show(v) if isinstance(v, tuple) else v for k, v in attrs.items()}
-    return op.text.format(*parts, **shown)
-
-
-def _binding(node: Expr) -> int:
-    if is_number(node):
-        return ATOM if number(node) >= 0 else NEGATION
-    if node.op is None or composite_of(node):
-        return ATOM
-    return _binding(node.args[0]) if _repeats_number(node) else node.op.binds[0]
+def _bare_arguments(node: Expr) -> tuple[Expr, ...]:
+    """The arguments, a number without its copies where the other argument shows them."""
+    assert node.op is not None
+    if node.op.name not in ENTRYWISE:
+        return node.args
+    a, b = node.args
+    if _repeats_number(b):
+        return a, b.args[0]
+    return (a.args[0] if _repeats_number(a) else a), b
 
 
 def _repeats_number(node: Expr) -> bool:
     return _named(node, "broadcast") and node.args[0].shape == SCALAR
 
 
-def _number_text(node: Expr) -> str:
-    if is_number(node):
-        value = number(node)
-        whole = math.isfinite(value) and value == int(value) and abs(value) < 1e15
-        return str(int(value)) if whole else repr(value)
-    assert isinstance(node, Const) and isinstance(node.value, tuple)
-    rows = ["[" + ", ".join(f"{v:g}" for v in row) + "]" for row in node.value]
-    return "[" + ", ".join(rows) + "]"
+def _fill(
+    op: Operation, forms: Sequence[tuple[str, int]], attrs: Mapping[str, Any]
+) -> str:
+    """The operation's text, with brackets where an argument holds too loosely.
+
+    Attributes that the text does not name are added unless they are the usual ones.
+    """
+    parts = [
+        f"({text})" if have < least else text
+        for (text, have), least in zip(forms, op.binds[1:], strict=True)
+    ]
+    text = op.text.format(*parts, **{k: _value_text(v) for k, v in attrs.items()})
+    added = [
+        f", {k}={_value_text(v)}"
+        for k, v in attrs.items()
+        if f"{{{k}}}" not in op.text and v != op.samples[0].attrs[k]
+    ]
+    return f"{text[:-1]}{''.join(added)})" if added else text
+
+
+def _value_text(value: object) -> str:
+    """A constant's or an attribute's value: 3, 0.1, rows, [[1, 2], [3, 4]], N×3."""
+    if isinstance(value, float):
+        short = value.is_integer() and abs(value) < 1e15 and str(value) != "-0.0"
+        return str(int(value)) if short else repr(value)
+    if not isinstance(value, tuple):
+        return str(value)
+    if isinstance(value[0], tuple):
+        rows = [", ".join(_value_text(v) for v in row) for row in value]
+        return f"[{', '.join(f'[{row}]' for row in rows)}]"
+    return show(value)
 
 
 # ---------------------------------------------------------------- records
@@ -492,14 +549,14 @@ def from_records(records: Mapping[str, Any]) -> list[Expr]:
         for record in records["nodes"]:
             nodes.append(_node(record, nodes))
         return [nodes[_place(k, nodes)] for k in records["outputs"]]
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise FileFormatError(
             f"The expression's record is malformed at node {len(nodes)}: {error}"
         ) from error
 
 
 def _place(k: object, nodes: Sequence[Expr]) -> int:
-    if not isinstance(k, int) or not 0 <= k < len(nodes):
+    if type(k) is not int or not 0 <= k < len(nodes):
         raise FileFormatError(f"node {k!r} is used before it is made")
     return k
 
@@ -515,9 +572,23 @@ def _node(record: Sequence[Any], nodes: Sequence[Expr]) -> Expr:
         return size(*rest)
     if kind == "op":
         name, args, attrs = rest
-        fixed = {k: tuple(v) if isinstance(v, list) else v for k, v in attrs.items()}
+        usual = operation(name).samples[0].attrs
+        if set(attrs) != set(usual):
+            raise FileFormatError(f"{name} has the attributes {sorted(usual)}")
+        fixed = {k: _attribute(k, v, usual[k]) for k, v in attrs.items()}
         return apply(name, *(nodes[_place(k, nodes)] for k in args), **fixed)
     raise FileFormatError(f"unknown kind of node {kind!r}")
+
+
+def _attribute(name: str, value: Any, usual: object) -> Any:
+    """An attribute as read, if it is of the type of the usual one."""
+    if name in DIMENSIONS:
+        return shape_of(value) if isinstance(usual, tuple) else dimension(value)
+    if type(usual) is float and type(value) is int:
+        value = float(value)
+    if type(value) is not type(usual) or value != value:
+        raise FileFormatError(f"{name} cannot be {value!r:.60}")
+    return value
 
 
 def _from_pickle(records: Mapping[str, Any]) -> Expr:
@@ -529,5 +600,3 @@ def uses(outputs: Iterable[Expr]) -> Iterator[tuple[Expr, int, Expr]]:
     for node in order(outputs):
         for place, argument in enumerate(node.args):
             yield node, place, argument
-
-

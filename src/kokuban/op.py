@@ -18,13 +18,15 @@ from kokuban.shape import Shape
 # its place asks for is put in brackets.
 LOOSE, SUM, PRODUCT, NEGATION, POWER, ATOM = range(0, 60, 10)
 
+DIMENSIONS = ("to", "total")  # the attributes that hold dimensions, perhaps named ones
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Inputs on which every reader is tested: shapes and the range of the values.
 
     Values are drawn uniformly from [low, high] and kept at least `gap` from `around`,
-    where an operation has a corner. `draws` are given integer values instead.
+    where an operation has a corner.
     """
 
     shapes: tuple[tuple[int, int], ...]
@@ -50,7 +52,8 @@ class Operation:
     latex     the same in LaTeX
     binds     how tightly the form holds together, then what each argument must
     native    the native kernel's name, or None: then it runs on NumPy, said aloud
-    samples   inputs on which every reader is tested
+    samples   inputs on which every reader is tested; the first one's attributes are the
+              usual ones: the written form leaves them out where `text` does not name them
     kinks     (*args, **attrs) -> expressions that are zero where the derivative jumps,
               or None where the operation is smooth (then it is analytic as well)
     """
@@ -71,12 +74,12 @@ class Operation:
     def __post_init__(self) -> None:
         if len(self.vjp) != self.arity or len(self.binds) != self.arity + 1:
             raise ExpressionError(
-                f"Operation {self.name!r} takes {self.arity} arguments: vjp needs as many "
-                f"rules (it has {len(self.vjp)}) and binds one number more "
+                f"Operation {self.name!r} takes {self.arity} arguments: vjp needs as "
+                f"many rules (it has {len(self.vjp)}) and binds one number more "
                 f"(it has {len(self.binds)})."
             )
         if not self.samples:
-            raise ExpressionError(f"Operation {self.name!r} has no samples to test it on.")
+            raise ExpressionError(f"Operation {self.name!r} has no samples to test on.")
 
 
 _registry: dict[str, Operation] = {}

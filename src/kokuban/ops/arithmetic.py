@@ -120,7 +120,7 @@ define(
         numpy=lambda xp, a, exponent: a * a if exponent == 2 else a**exponent,
         vjp=(lambda g, y, a, exponent: g * exponent * a ** (exponent - 1),),
         entry=lambda i, j, a, exponent: call("**", a[i, j], exponent),
-        text="{0} ** {exponent:g}",
+        text="{0} ** {exponent}",
         latex="{{{0}}}^{{{exponent:g}}}",
         binds=(POWER, ATOM),
         native=None,

@@ -46,7 +46,7 @@ define(
         numpy=_mask,
         vjp=(None,),
         entry=None,  # random: it has no formula in entries
-        text="dropout_mask({0}, rate={rate:g}, to={to})",
+        text="dropout_mask({0}, rate={rate}, to={to})",
         latex=r"M_{{{rate:g}}}",
         binds=(ATOM, LOOSE),
         native=None,
