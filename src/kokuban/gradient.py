@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, overload
 
-from kokuban.errors import ExpressionError, ShapeError
-from kokuban.expr import Expr, order
+from kokuban.errors import ShapeError
+from kokuban.expr import Expr, order, require
 from kokuban.ops import ones, zeros
 from kokuban.rewrite import simplify_all
 from kokuban.shape import SCALAR, show
@@ -96,14 +96,11 @@ def grad(
     sum of the shares. `simplify=False` leaves the rules' results as they are.
 
     Raises ShapeError if `upstream` is missing or of another shape, and ExpressionError
-    if `wrt` is not an expression.
+    if `output`, `wrt` or `upstream` is not an expression.
     """
-    asked = [wrt] if isinstance(wrt, Expr) else list(wrt)
-    for node in asked:
-        if not isinstance(node, Expr):
-            raise ExpressionError(
-                f"A gradient is taken by an expression, such as a parameter; not by {node!r}."
-            )
+    require(output, "What a gradient is taken of")
+    several = wrt if isinstance(wrt, Iterable) else [wrt]
+    asked = [require(node, "What a gradient is taken by") for node in several]
     gradient, shares = _sweep(output, asked, _upstream(output, upstream))
     if not by_use:
         found = [gradient.get(node, zeros(node.shape)) for node in asked]
@@ -122,11 +119,11 @@ def _upstream(output: Expr, upstream: Expr | None) -> Expr:
     if upstream is None:
         if output.shape != SCALAR:
             raise ShapeError(
-                f"{output!r} is {show(output.shape)}, not a single number: sum it first, or "
-                "give upstream=, an expression of its shape (the gradient from above)."
+                f"{output!r} is {show(output.shape)}, not a single number: sum it first, "
+                "or give upstream=, an expression of its shape (the gradient from above)."
             )
         return ones(SCALAR)
-    if upstream.shape != output.shape:
+    if require(upstream, "upstream").shape != output.shape:
         raise ShapeError(
             f"upstream is {show(upstream.shape)}; it needs the output's shape, "
             f"{show(output.shape)}."

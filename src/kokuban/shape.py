@@ -52,7 +52,8 @@ def size_of(dim: Dim, sizes: Mapping[str, int]) -> int:
     if dim not in sizes:
         raise ShapeError(
             f"The size of dimension {dim!r} is not known: no value given has it. "
-            f"Give a value for a symbol with {dim!r} in its shape, or sizes={{{dim!r}: …}}."
+            f"Give a value for a symbol with {dim!r} in its shape, or its size as in "
+            f"sizes={{{dim!r}: 32}}."
         )
     return sizes[dim]
 
@@ -67,6 +68,8 @@ def bind(sizes: dict[str, int], shape: Shape, actual: tuple[int, ...], who: str)
             f"{who} is {show(shape)}, a matrix; its value has {len(actual)} dimensions "
             f"(shape {actual}). Reshape it to two, such as x[None, :] for a row."
         )
+    if min(actual) < 1:
+        raise ShapeError(f"{who} is {show(shape)}; its value is empty, {show(actual)}.")
     for dim, size in zip(shape, actual, strict=True):
         expected = sizes.setdefault(dim, size) if isinstance(dim, str) else dim
         if expected != size:

@@ -8,7 +8,17 @@ from typing import Any
 from kokuban.entry import call
 from kokuban.errors import SettingError, ShapeError
 from kokuban.expr import Expr, Value, apply, entrywise
-from kokuban.op import ATOM, LOOSE, NEGATION, POWER, PRODUCT, SUM, Operation, Sample, define
+from kokuban.op import (
+    ATOM,
+    LOOSE,
+    NEGATION,
+    POWER,
+    PRODUCT,
+    SUM,
+    Operation,
+    Sample,
+    define,
+)
 from kokuban.shape import Shape, show
 
 BOTH = Sample(((4, 3), (4, 3)))
@@ -112,13 +122,23 @@ define(
         kinks=None,
     )
 )
+
+
+def _power_rule(g: Expr, y: Expr, a: Expr, exponent: float) -> Expr:
+    """g p a^(p-1), without 0^-1 where p is 0 or 1."""
+    scaled = g * exponent
+    if exponent in (0.0, 1.0):
+        return scaled
+    return scaled * a if exponent == 2 else scaled * a ** (exponent - 1)
+
+
 define(
     Operation(
         name="power",
         arity=1,
         shape=lambda a, exponent: a,
         numpy=lambda xp, a, exponent: a * a if exponent == 2 else a**exponent,
-        vjp=(lambda g, y, a, exponent: g * exponent * a ** (exponent - 1),),
+        vjp=(_power_rule,),
         entry=lambda i, j, a, exponent: call("**", a[i, j], exponent),
         text="{0} ** {exponent}",
         latex="{{{0}}}^{{{exponent:g}}}",
@@ -135,12 +155,12 @@ define(
 
 
 def maximum(a: Value, b: Value) -> Expr:
-    """The larger of two, entry by entry; at a tie the gradient is shared half and half."""
+    """The larger of two, entry by entry; at a tie each gets half of the gradient."""
     return entrywise("maximum", a, b)
 
 
 def minimum(a: Value, b: Value) -> Expr:
-    """The smaller of two, entry by entry; at a tie the gradient is shared half and half."""
+    """The smaller of two, entry by entry; at a tie each gets half of the gradient."""
     return entrywise("minimum", a, b)
 
 

@@ -51,6 +51,9 @@ def composite(function: Callable[P, Expr]) -> Callable[P, Expr]:
     def named(*args: P.args, **attrs: P.kwargs) -> Expr:
         bound = signature(function).bind(*args, **attrs).arguments
         given = tuple(as_expr(bound.pop(p.name)) for p in values)
+        weights = bound.pop("weights", None)
+        if weights is not None:
+            bound["weights"] = as_expr(weights)
         result = function(*given, **bound)  # type: ignore[arg-type]
         if not any(isinstance(v, Expr) for v in bound.values()):
             note_composite(result, name, given, bound)
@@ -75,7 +78,7 @@ def count(x: Expr, over: str = "all") -> Expr:
 
 @composite
 def mean(x: Value, over: str = "all") -> Expr:
-    """The mean over `"all"` entries (1×1), the `"rows"` (1×n) or the `"columns"` (m×1)."""
+    """The mean of `"all"` entries (1×1), over the `"rows"` (1×n) or `"columns"` (m×1)."""
     x = as_expr(x)
     return sum(x, over=over) / count(x, over)
 
@@ -162,9 +165,10 @@ def layer_norm(x: Value, scale: Value, shift: Value, epsilon: float = 1e-5) -> E
 
 @composite
 def batch_norm(x: Value, scale: Value, shift: Value, epsilon: float = 1e-5) -> Expr:
-    """Each column to mean 0 and variance 1 over the batch, then times `scale` plus `shift`.
+    """Each column to mean 0 and variance 1, then times `scale` plus `shift` (1×n each).
 
-    Ioffe and Szegedy, arXiv:1502.03167, algorithm 1. The variance is the biased one.
+    Over the batch's rows: Ioffe and Szegedy, arXiv:1502.03167, algorithm 1. The variance
+    is the biased one.
     """
     return _standardised(as_expr(x), "rows", epsilon) * scale + shift
 
@@ -178,29 +182,29 @@ def l2(w: Value) -> Expr:
 # ---------------------------------------------------------------- losses
 
 
-def _average(losses: Expr, weights: Expr | None, samples: Expr) -> Expr:
-    """The mean of entrywise losses, or the mean weighted by row."""
-    if weights is None:
-        return sum(losses) / samples
-    if weights.shape != (losses.shape[0], 1):
+def _weighted(per_row: Expr, weights: Expr) -> Expr:
+    """Σ w·loss / Σ w over the rows."""
+    if weights.shape != per_row.shape:
         raise ShapeError(
-            f"weights needs one column and a row a sample, {losses.shape[0]}×1; "
-            f"it is {show(weights.shape)}."
+            f"weights needs one column and a row a sample, {show(per_row.shape)}; it is "
+            f"{show(weights.shape)}."
         )
-    per_row = samples if losses.shape[1] == 1 else samples / size(losses.shape[0])
-    return sum(losses * weights) / (
-        sum(weights) if losses.shape[1] == 1 else sum(weights) * per_row
-    )
+    return sum(per_row * weights) / sum(weights)
 
 
 def _entry_loss(losses: Expr, weights: Expr | None) -> Expr:
-    """The mean over all entries."""
-    return _average(losses, weights, count(losses))
+    """The mean over all entries; weighted, the mean over rows of each row's mean."""
+    if weights is None:
+        return sum(losses) / count(losses)
+    return _weighted(mean(losses, over="columns"), weights)
 
 
 def _row_loss(losses: Expr, weights: Expr | None) -> Expr:
     """The mean over rows of each row's sum."""
-    return _average(sum(losses, over="columns"), weights, size(losses.shape[0]))
+    per_row = sum(losses, over="columns")
+    if weights is None:
+        return sum(per_row) / size(losses.shape[0])
+    return _weighted(per_row, weights)
 
 
 @composite
@@ -222,9 +226,7 @@ def mae(y: Value, t: Value, *, weights: Expr | None = None) -> Expr:
 
 
 @composite
-def huber(
-    y: Value, t: Value, *, delta: float = 1.0, weights: Expr | None = None
-) -> Expr:
+def huber(y: Value, t: Value, *, delta: float = 1.0, weights: Expr | None = None) -> Expr:
     """r²/2 for |r| <= delta, delta·(|r| - delta/2) beyond, r = y - t; the mean.
 
     Huber, "Robust estimation of a location parameter" (1964), section 4.
@@ -299,7 +301,10 @@ def binary_cross_entropy(y: Value, t: Value, *, weights: Expr | None = None) -> 
 
 @composite
 def sigmoid_cross_entropy(u: Value, t: Value, *, weights: Expr | None = None) -> Expr:
-    """Binary cross-entropy of sigmoid(U) against T, from the scores: softplus(u) - t·u."""
+    """Binary cross-entropy of sigmoid(U) against T, from the scores U.
+
+    softplus(u) - t·u, summed over a row's entries; the mean over rows.
+    """
     u = as_expr(u)
     return _row_loss(softplus(u) - t * u, weights)
 

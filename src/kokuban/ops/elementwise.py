@@ -128,9 +128,7 @@ def sign(x: Value) -> Expr:
     return apply("sign", as_expr(x))
 
 
-_function(
-    "sign", lambda xp, x: xp.sign(x), None, sample=OFF_ZERO, kinks=lambda x: (x,)
-)
+_function("sign", lambda xp, x: xp.sign(x), None, sample=OFF_ZERO, kinks=lambda x: (x,))
 
 
 def step(x: Value, at_zero: float = 1.0) -> Expr:
@@ -218,9 +216,7 @@ def tanh(x: Value) -> Expr:
     return apply("tanh", as_expr(x))
 
 
-_function(
-    "tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: g * (1 - y**2), r"\tanh({0})"
-)
+_function("tanh", lambda xp, x: xp.tanh(x), lambda g, y, x: g * (1 - y**2), r"\tanh({0})")
 
 
 def softplus(x: Value) -> Expr:

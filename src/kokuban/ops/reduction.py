@@ -16,14 +16,14 @@ OVER = ("all", "rows", "columns")
 
 
 def sum(x: Value, over: str = "all") -> Expr:
-    """The sum over `"all"` entries (1×1), over the `"rows"` (1×n) or `"columns"` (m×1)."""
+    """The sum over `"all"` entries (1×1), the `"rows"` (1×n) or the `"columns"` (m×1)."""
     return apply("sum", as_expr(x), over=over)
 
 
 def _summed_shape(a: Shape, over: str) -> Shape:
     if over not in OVER:
         raise SettingError(f"over is one of {', '.join(OVER)}, not {over!r}.")
-    return {"all": (1, 1), "rows": (1, a[1]), "columns": (a[0], 1)}[over]  # type: ignore[return-value]
+    return 1 if over != "columns" else a[0], 1 if over != "rows" else a[1]
 
 
 def _summed_entry(i: Index, j: Index, x: Any, over: str) -> Any:
@@ -42,10 +42,7 @@ define(
         name="sum",
         arity=1,
         shape=_summed_shape,
-        numpy=lambda xp, x, over: xp.reshape(
-            xp.sum(x, axis=AXIS[over]),
-            (1 if over != "columns" else -1, 1 if over != "rows" else -1),
-        ),
+        numpy=lambda xp, x, over: xp.sum(x, axis=AXIS[over], keepdims=True),
         vjp=(lambda g, y, x, over: spread(g, x.shape),),
         entry=_summed_entry,
         text="sum({0}, over={over})",

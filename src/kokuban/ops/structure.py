@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from kokuban.entry import Delta, Index, Sum
+from kokuban.entry import Delta, Index, Matrix, Sum, Term
 from kokuban.errors import DataError, ShapeError
-from kokuban.expr import Expr, Value, apply, as_expr, spread
+from kokuban.expr import Expr, Value, apply, as_expr
 from kokuban.op import ATOM, LOOSE, Operation, Sample, define
-from kokuban.shape import Dim, Shape, show
+from kokuban.shape import Dim, Shape, shape_of, show
 
 
 def broadcast(x: Value, to: Shape) -> Expr:
@@ -16,18 +16,21 @@ def broadcast(x: Value, to: Shape) -> Expr:
 
     Shapes: 1×n, m×1 or 1×1 to m×n. Raises ShapeError for any other.
     """
-    x = as_expr(x)
-    return x if x.shape == tuple(to) else apply("broadcast", x, to=tuple(to))
+    x, to = as_expr(x), shape_of(to)
+    return x if x.shape == to else apply("broadcast", x, to=to)
 
 
 def ones(shape: Shape) -> Expr:
     """A matrix of ones."""
-    return spread(as_expr(1.0), shape)
+    return broadcast(1.0, shape)
 
 
 def zeros(shape: Shape) -> Expr:
     """A matrix of zeros."""
-    return spread(as_expr(0.0), shape)
+    return broadcast(0.0, shape)
+
+
+LINES = ("rows", "columns")
 
 
 def _repeated(shape: Shape, to: Shape) -> str:
@@ -42,6 +45,11 @@ def _broadcast_shape(a: Shape, to: Shape) -> Shape:
     return to
 
 
+def _only(x: Matrix, axis: int, index: Index) -> Index | int:
+    """The index, or 0 where there is only one row or column to take."""
+    return 0 if x.shape[axis] == 1 else index
+
+
 define(
     Operation(
         name="broadcast",
@@ -49,7 +57,7 @@ define(
         shape=_broadcast_shape,
         numpy=lambda xp, x, to: xp.broadcast_to(x, to),
         vjp=(lambda g, y, x, to: apply("sum", g, over=_repeated(x.shape, to)),),
-        entry=lambda i, j, x, to: x[0 if x.shape[0] == 1 else i, 0 if x.shape[1] == 1 else j],
+        entry=lambda i, j, x, to: x[_only(x, 0, i), _only(x, 1, j)],
         text="dup({0}, {to})",
         latex=r"\operatorname{{Dup}}_{{{to}}}({0})",
         binds=(ATOM, LOOSE),
@@ -65,10 +73,16 @@ define(
 
 
 def _slice_shape(a: Shape, axis: int, start: int, stop: int) -> Shape:
-    if not 0 <= start < stop or (isinstance(a[axis], int) and stop > a[axis]):  # type: ignore[operator]
-        what = ("rows", "columns")[axis]
-        raise ShapeError(f"There are no {what} {start}:{stop} in {show(a)}.")
+    length = a[_known(axis)]
+    if not 0 <= start < stop or (isinstance(length, int) and stop > length):
+        raise ShapeError(f"There are no {LINES[axis]} {start}:{stop} in {show(a)}.")
     return (stop - start, a[1]) if axis == 0 else (a[0], stop - start)
+
+
+def _known(axis: int) -> int:
+    if axis not in (0, 1):
+        raise ShapeError(f"axis is 0 (rows) or 1 (columns), not {axis!r}.")
+    return axis
 
 
 def _shifted(i: Index, j: Index, axis: int, by: int) -> tuple[Index, Index]:
@@ -76,9 +90,11 @@ def _shifted(i: Index, j: Index, axis: int, by: int) -> tuple[Index, Index]:
 
 
 def _cut(x: Any, axis: int, start: int, stop: int) -> Any:
-    if stop > x.shape[axis]:
-        what = ("rows", "columns")[axis]
-        raise ShapeError(f"{what} {start}:{stop} of a value with {x.shape[axis]} {what}.")
+    have, what = x.shape[axis], LINES[axis]
+    if stop > have:
+        raise ShapeError(
+            f"There are no {what} {start}:{stop} in a value of {have} {what}."
+        )
     return x[start:stop, :] if axis == 0 else x[:, start:stop]
 
 
@@ -108,9 +124,12 @@ define(
 
 
 def _place_shape(a: Shape, axis: int, start: int, total: Dim) -> Shape:
-    have = a[axis]
-    if not isinstance(have, int) or (isinstance(total, int) and start + have > total):
-        raise ShapeError(f"{show(a)} cannot be placed at {start} among {total}.")
+    have = a[_known(axis)]
+    fits = isinstance(have, int) and (isinstance(total, str) or start + have <= total)
+    if start < 0 or not fits:
+        raise ShapeError(
+            f"{show(a)} cannot be placed at {start} among {total} {LINES[axis]}."
+        )
     return (total, a[1]) if axis == 0 else (a[0], total)
 
 
@@ -118,12 +137,15 @@ def _placed(xp: Any, x: Any, axis: int, start: int, total: int) -> Any:
     before, after = list(x.shape), list(x.shape)
     before[axis], after[axis] = start, total - start - x.shape[axis]
     if after[axis] < 0:
-        raise ShapeError(f"{x.shape[axis]} entries at {start} do not fit into {total}.")
+        have, what = x.shape[axis], LINES[axis]
+        raise ShapeError(f"{have} {what} at {start} do not fit into {total} {what}.")
     parts = [xp.zeros(tuple(before), dtype=x.dtype), x]
     return xp.concat([*parts, xp.zeros(tuple(after), dtype=x.dtype)], axis=axis)
 
 
-def _placed_entry(i: Index, j: Index, x: Any, axis: int, start: int, total: Dim) -> Any:
+def _placed_entry(
+    i: Index, j: Index, x: Matrix, axis: int, start: int, total: Dim
+) -> Term:
     k = Index("k", x.shape[axis])
     inner = (k, j) if axis == 0 else (i, k)
     return Sum(k, Delta((i, j)[axis], k + start) * x[inner])
@@ -160,10 +182,16 @@ def join(*parts: Value, axis: int = 1) -> Expr:
     Shapes: m×n1, m×n2, … to m×(n1 + n2 + …). The joined sizes must be numbers.
     """
     blocks = [as_expr(p) for p in parts]
-    sizes = [b.shape[axis] for b in blocks]
+    sizes = [b.shape[_known(axis)] for b in blocks]
     named = [s for s in sizes if not isinstance(s, int)]
     if not blocks or named:
         raise ShapeError(f"Joined dimensions need known sizes, not {named or 'none'}.")
+    if len({b.shape[1 - axis] for b in blocks}) > 1:
+        shapes = " and ".join(f"{b!r} is {show(b.shape)}" for b in blocks)
+        raise ShapeError(
+            f"Blocks joined along the {LINES[axis]} need equal {LINES[1 - axis]}; "
+            f"{shapes}."
+        )
     total, start = sum(s for s in sizes if isinstance(s, int)), 0
     result: Expr | None = None
     for block, length in zip(blocks, sizes, strict=True):
@@ -179,8 +207,8 @@ def join(*parts: Value, axis: int = 1) -> Expr:
 
 def _distribution(xp: Any, t: Any) -> Any:
     gap = xp.abs(xp.sum(t, axis=1) - 1.0)
-    tolerance = 1e-3 if t.dtype == xp.float32 else 1e-6
-    bad = gap > tolerance
+    tolerance = 1e-6 if xp.finfo(t.dtype).bits >= 64 else 1e-3
+    bad = ~(gap <= tolerance)  # so that NaN is bad as well
     if bool(xp.any(bad)):
         row = int(xp.argmax(xp.astype(bad, xp.int8)))
         raise DataError(

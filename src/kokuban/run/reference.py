@@ -216,7 +216,8 @@ def common_dtype(xp: Any, values: Mapping[Symbol, Any]) -> Any:
     kinds = [
         v.dtype
         for v in values.values()
-        if hasattr(v, "dtype") and xp.isdtype(v.dtype, ("real floating", "complex floating"))
+        if hasattr(v, "dtype")
+        and xp.isdtype(v.dtype, ("real floating", "complex floating"))
     ]
     return xp.result_type(*kinds) if kinds else xp.float64
 
