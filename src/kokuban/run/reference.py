@@ -11,13 +11,25 @@ from typing import Any
 
 import numpy as np
 
-from kokuban.errors import DataError, ShapeError, unknown
-from kokuban.expr import Const, Expr, Size, Symbol, order, symbols, uses
+from kokuban.errors import DataError, ExpressionError, SettingError, unknown
+from kokuban.expr import (
+    ENTRYWISE,
+    Const,
+    Expr,
+    Size,
+    Symbol,
+    order,
+    require,
+    symbols,
+    uses,
+)
+from kokuban.op import DIMENSIONS
 from kokuban.rewrite import simplify_all
-from kokuban.shape import SCALAR, bind, size_of
+from kokuban.shape import SCALAR, bind, dimension, show, size_of
 
 Array = Any  # numpy.ndarray, or an array of another array-API namespace
-DIMENSION_ATTRIBUTES = ("to", "total")  # attributes that hold dimensions, perhaps named
+FLOATING = ("real floating", "complex floating")
+VIEWS = ("broadcast", "transpose", "slice", "distribution")  # may give the input's memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +52,12 @@ class Program:
         self.symbols = symbols(outputs)
         nodes = order(outputs)
         place = {node: k for k, node in enumerate(nodes)}
-        for node in _implicit(self.outputs):
+        implicit = _implicit(self.outputs)
+        for node in implicit:
             place[node] = place[node.args[0]]  # NumPy repeats it where it is used
         self._leaves = [(place[n], n) for n in nodes if n.op is None]
-        self._steps = _schedule(self.outputs, nodes, place)
+        work = [n for n in nodes if n.op is not None and n not in implicit]
+        self._steps = _schedule(self.outputs, work, place)
         self._slots = [place[o] for o in outputs]
         self._count = len(nodes)
 
@@ -80,33 +94,27 @@ class Program:
         return [slots[k] for k in self._slots]
 
 
-ENTRYWISE = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
-
-
-def _implicit(outputs: Sequence[Expr]) -> list[Expr]:
+def _implicit(outputs: Sequence[Expr]) -> set[Expr]:
     """The broadcasts that array arithmetic does by itself, so that no copy is needed.
 
     A broadcast under entrywise operations whose other argument has the full shape.
     """
-    explicit = set(outputs)
-    seen: dict[Expr, None] = {}
+    seen, explicit = set[Expr](), set(outputs)
     for user, place, used in uses(outputs):
         if used.op is None or used.op.name != "broadcast":
             continue
-        seen.setdefault(used)
+        seen.add(used)
         entrywise = user.op is not None and user.op.name in ENTRYWISE
         other = user.args[1 - place] if entrywise else None
         if other is None or (other.op is not None and other.op.name == "broadcast"):
             explicit.add(used)
-    return [node for node in seen if node not in explicit]
+    return seen - explicit
 
 
 def _schedule(
-    outputs: Sequence[Expr], nodes: Sequence[Expr], place: Mapping[Expr, int]
+    outputs: Sequence[Expr], work: Sequence[Expr], place: Mapping[Expr, int]
 ) -> list[_Step]:
     """The operations in order, each with the slots that nothing after it reads."""
-    skipped = set(_implicit(outputs))
-    work = [n for n in nodes if n.op is not None and n not in skipped]
     read = {place[o] for o in outputs}
     steps: list[_Step] = []
     for node in reversed(work):
@@ -122,7 +130,7 @@ def _schedule(
 def _resolved(attrs: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
     """The attributes with named dimensions as numbers."""
     found = attrs
-    for name in DIMENSION_ATTRIBUTES:
+    for name in DIMENSIONS:
         if name in attrs:
             dims = attrs[name]
             sized = (
@@ -163,19 +171,25 @@ def evaluate(
     that no value has.
 
     Raises ShapeError where a value does not fit, DataError where one is missing or is
-    not numbers, UnknownNameError for a name that the expression does not have.
+    not numbers, UnknownNameError for a name that the expression does not have,
+    SettingError if `dtype` is not a floating type.
     """
-    asked = [expression] if isinstance(expression, Expr) else list(expression)
+    several = [expression] if isinstance(expression, Expr) else list(expression)
+    asked = [require(e, "What is evaluated") for e in several]
     given = by_symbol(symbols(asked), values)
     program = Program(simplify_all(asked) if simplify else asked)
     xp = namespace_of(given.values())
-    kind = common_dtype(xp, given) if dtype is None else dtype
+    kind = _floating(xp, common_dtype(xp, given) if dtype is None else dtype)
     ready = {s: as_matrix(s, v, xp, kind) for s, v in given.items()}
-    known: dict[str, int] = dict(sizes or {})
+    known = {name: size_of(dimension(n), {}) for name, n in (sizes or {}).items()}
     for s, v in ready.items():
         bind(known, s.shape, tuple(v.shape), s.name)
     results = program(ready, xp, kind, known)
-    return results[0] if isinstance(expression, Expr) else results
+    owned = [
+        xp.asarray(r, copy=True) if o.op is None or o.op.name in VIEWS else r
+        for o, r in zip(program.outputs, results, strict=True)
+    ]
+    return owned[0] if isinstance(expression, Expr) else owned
 
 
 def by_symbol(known: Sequence[Symbol], values: Mapping[Any, Any]) -> dict[Symbol, Any]:
@@ -185,19 +199,23 @@ def by_symbol(known: Sequence[Symbol], values: Mapping[Any, Any]) -> dict[Symbol
     """
     names: dict[str, Symbol] = {}
     for symbol in known:
-        if names.setdefault(symbol.name, symbol) is not symbol:
-            raise ShapeError(
-                f"Two symbols are called {symbol.name!r}, {names[symbol.name].shape} and "
-                f"{symbol.shape}; give each a name of its own."
+        other = names.setdefault(symbol.name, symbol)
+        if other is not symbol:
+            kinds = (
+                f"{other.role} {show(other.shape)}, {symbol.role} {show(symbol.shape)}"
+            )
+            raise ExpressionError(
+                f"Two symbols are called {symbol.name!r} ({kinds}); give each a name of "
+                "its own."
             )
     found: dict[Symbol, Any] = {}
     for key, value in values.items():
-        if isinstance(key, Symbol):
-            found[key] = value
-        elif key in names:
-            found[names[key]] = value
-        else:
+        if not isinstance(key, Symbol) and key not in names:
             raise unknown("symbol", key, names)
+        symbol = key if isinstance(key, Symbol) else names[key]
+        if symbol in found:
+            raise DataError(f"{symbol.name!r} is given twice, by symbol and by name.")
+        found[symbol] = value
     return {s: v for s, v in found.items() if s in known}
 
 
@@ -205,9 +223,10 @@ def namespace_of(values: Any) -> Any:
     """The array namespace of the values: NumPy unless one of them is another's."""
     for value in values:
         if not isinstance(value, np.ndarray | np.generic) and hasattr(value, "dtype"):
-            from array_api_compat import array_namespace
+            from array_api_compat import array_namespace, is_array_api_obj
 
-            return array_namespace(value)
+            if is_array_api_obj(value):
+                return array_namespace(value)
     return np
 
 
@@ -216,23 +235,43 @@ def common_dtype(xp: Any, values: Mapping[Symbol, Any]) -> Any:
     kinds = [
         v.dtype
         for v in values.values()
-        if hasattr(v, "dtype")
-        and xp.isdtype(v.dtype, ("real floating", "complex floating"))
+        if _is_array(xp, v) and xp.isdtype(v.dtype, FLOATING)
     ]
     return xp.result_type(*kinds) if kinds else xp.float64
+
+
+def _is_array(xp: Any, value: Any) -> bool:
+    """Whether the value is an array of the namespace already, or of NumPy."""
+    if isinstance(value, np.ndarray | np.generic):
+        return True
+    return xp is not np and isinstance(value, type(xp.zeros(1)))
+
+
+def _floating(xp: Any, dtype: Any) -> Any:
+    kind = np.dtype(dtype) if xp is np else dtype
+    if not xp.isdtype(kind, FLOATING):
+        raise SettingError(f"A run is in a floating type such as float32, not {kind}.")
+    return kind
 
 
 def as_matrix(symbol: Symbol, value: Any, xp: Any, dtype: Any) -> Array:
     """A value as a matrix of the run's type; counters keep their own."""
     try:
-        array = value if hasattr(value, "dtype") else np.asarray(value)
-        if array.dtype == object or str(array.dtype).startswith(("<U", "|S", "datetime")):
-            raise TypeError
-        if not hasattr(array, "ndim") or (array.ndim == 0 and symbol.shape == SCALAR):
-            array = xp.reshape(xp.asarray(array), (1, 1))
+        array = xp.asarray(value if _is_array(xp, value) else np.asarray(value))
+        numbers = xp.isdtype(array.dtype, ("bool", "numeric"))
     except (TypeError, ValueError):
+        numbers = False
+    if not numbers:
         raise DataError(
             f"The value of {symbol.name!r} is not a matrix of numbers: {value!r:.60}."
-        ) from None
-    kept = symbol.role == "counter"
-    return xp.asarray(array) if kept else xp.asarray(array, dtype=dtype)
+        )
+    if array.ndim == 0 and symbol.shape == SCALAR:
+        array = xp.reshape(array, (1, 1))
+    if symbol.role == "counter":
+        return array
+    complex_ = xp.isdtype(array.dtype, "complex floating")
+    if complex_ and not xp.isdtype(dtype, "complex floating"):
+        raise DataError(
+            f"The value of {symbol.name!r} is complex; the run is in {dtype}."
+        )
+    return xp.astype(array, dtype, copy=False)
