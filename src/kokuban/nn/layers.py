@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TypeVar, dataclass_transform
 
 from kokuban import ops
 from kokuban.errors import ExpressionError, SettingError, ShapeError
@@ -15,7 +16,13 @@ from kokuban.expr import Expr
 from kokuban.nn.build import DRAW, Build, Initial
 from kokuban.nn.init import named
 
-layer = dataclass(frozen=True, eq=False)  # two equal layers are still two layers
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def layer(kind: type[T]) -> type[T]:
+    """A layer as a frozen record; two equal layers are still two layers."""
+    return dataclass(frozen=True, eq=False)(kind)
 
 
 class Layer(ABC):
