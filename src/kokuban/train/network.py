@@ -170,7 +170,7 @@ def from_expressions(loss: Expr, output: Expr | None) -> Network:
         link, classes = LINKS.get(known[0], (ops.identity, False))
         if output is None and len(known[1]) == 2:
             output = link(known[1][0])
-    initial = {
+    initial: dict[Symbol, Initial] = {
         s: named("zeros" if s.shape[0] == 1 and s.shape[1] != 1 else "glorot")
         for s in symbols([loss], "parameter")
     }
