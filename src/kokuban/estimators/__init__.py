@@ -1,0 +1,6 @@
+"""Estimators with scikit-learn's interface: thin words over Kokuban's expressions."""
+
+from kokuban.estimators.autoencoder import Autoencoder
+from kokuban.estimators.mlp import MLPClassifier, MLPRegressor
+
+__all__ = ["Autoencoder", "MLPClassifier", "MLPRegressor"]

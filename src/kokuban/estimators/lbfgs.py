@@ -1,0 +1,112 @@
+"""L-BFGS through SciPy: one program gives the loss and all its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kokuban.estimators.network import Problem, loss_and_gradients, program
+from kokuban.estimators.rows import Data, mean_in_blocks
+from kokuban.expr import Symbol
+from kokuban.train.interrupt import Interrupt
+from kokuban.train.loop import Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """Where the search ended.
+
+    values       the parameters there
+    loss         the reported loss there
+    iterations   how many were made
+    interrupted  whether Ctrl-C ended it
+    complaint    why it did not converge; empty if it did
+    """
+
+    values: Arrays
+    loss: float
+    iterations: int
+    interrupted: bool
+    complaint: str
+
+
+def minimise(
+    problem: Problem,
+    data: Mapping[Symbol, Data],
+    start: Arrays,
+    *,
+    max_iter: int,
+    max_fun: int,
+    tol: float,
+    verbose: bool,
+) -> Minimum:
+    """The parameters that minimise the objective over all rows, from `start` on.
+
+    In float64, until no entry of the gradient is above `tol`. Liu and Nocedal, "On the
+    limited memory BFGS method for large scale optimization" (1989), as in Byrd et al.,
+    "A limited memory algorithm for bound constrained optimization" (1995), without
+    bounds. Ctrl-C ends the search after the iteration under way.
+    """
+    from scipy.optimize import minimize
+
+    slope = loss_and_gradients(problem)
+
+    def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
+        values = {**start, **_unpacked(problem, start, x)}
+        loss, *gradients = mean_in_blocks(slope, data, values, np.float64)
+        return float(loss[0, 0]), np.concatenate([g.ravel() for g in gradients])
+
+    with np.errstate(all="ignore"), Interrupt() as interrupt:
+        listener = _Listener(interrupt, verbose)
+        found = minimize(
+            loss_and_gradient,
+            np.concatenate([start[s].ravel() for s in problem.parameters]),
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+            callback=listener,
+        )
+        values = _unpacked(problem, start, found.x)
+        (loss,) = mean_in_blocks(
+            program(problem.reported), data, {**start, **values}, np.float64
+        )
+    return Minimum(
+        values,
+        float(loss[0, 0]),
+        min(found.nit, max_iter),
+        listener.ended,
+        "" if found.status == 0 else str(found.message),
+    )
+
+
+def _unpacked(problem: Problem, like: Arrays, x: np.ndarray) -> Arrays:
+    """The parameters as matrices of the shapes in `like`, out of one long vector."""
+    ends = np.cumsum([like[s].size for s in problem.parameters])
+    parts = np.split(x, ends[:-1])
+    return {
+        s: part.reshape(like[s].shape)
+        for s, part in zip(problem.parameters, parts, strict=True)
+    }
+
+
+@dataclass(slots=True)
+class _Listener:
+    """Called after each iteration; StopIteration ends the search where it stands."""
+
+    interrupt: Interrupt
+    verbose: bool
+    done: int = 0
+    ended: bool = False
+
+    def __call__(self, intermediate_result: Any) -> None:
+        self.done += 1
+        if self.verbose:
+            print(f"Iteration {self.done}, loss = {intermediate_result.fun:.8f}")
+        try:
+            self.interrupt.here()
+        except KeyboardInterrupt:
+            self.ended = True
+            raise StopIteration from None

@@ -1,0 +1,111 @@
+"""Data as the estimators take them: arrays, or sparse matrices made dense by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import DataError
+from kokuban.estimators.network import ALPHA
+from kokuban.expr import Symbol
+from kokuban.run import Program
+from kokuban.train.loop import Arrays, batches
+from kokuban.train.network import WEIGHTS
+
+BLOCK = 1 << 22  # how many entries of a sparse matrix are made dense at a time
+
+
+class SparseRows:
+    """A sparse matrix of which only the rows that are asked for become dense."""
+
+    def __init__(self, matrix: Any, dtype: Any) -> None:
+        self.matrix, self.dtype = matrix, dtype
+        self.shape: tuple[int, int] = matrix.shape
+
+    def __getitem__(self, rows: Any, /) -> np.ndarray:
+        dense: np.ndarray = self.matrix[rows].toarray()
+        return dense.astype(self.dtype, copy=False)
+
+
+Data = np.ndarray | SparseRows
+
+
+def is_sparse(data: Any) -> bool:
+    """Whether the data are one of SciPy's sparse matrices."""
+    return hasattr(data, "toarray")
+
+
+def rows_of(data: Any, dtype: Any) -> Data:
+    """Data whose rows can be taken as a matrix of the given type."""
+    return SparseRows(data, dtype) if is_sparse(data) else np.asarray(data, dtype)
+
+
+def blocks(data: Data) -> list[slice]:
+    """All rows of an array at once; of a sparse matrix, few enough to be dense."""
+    rows, columns = data.shape
+    many = rows if isinstance(data, np.ndarray) else max(1, BLOCK // columns)
+    return [slice(*ends) for ends in batches(rows, many)]
+
+
+def in_blocks(
+    program: Program, x: Symbol, data: Data, values: Arrays, dtype: Any
+) -> np.ndarray:
+    """The first output of a program for all rows of the data x."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        found: list[np.ndarray] = [
+            program({**values, x: data[part]}, np, dtype)[0] for part in blocks(data)
+        ]
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def mean_in_blocks(
+    program: Program, data: Mapping[Symbol, Data], values: Arrays, dtype: Any
+) -> list[np.ndarray]:
+    """A program's outputs over all rows: each a mean over samples with an L2 penalty.
+
+    A block counts by its share p of the samples (or of their weights S). With the
+    penalty α p/(2 p S) Σ w² in each, the sum of p times it is α/(2S) Σ w² again.
+    """
+    parts = blocks(next(iter(data.values())))
+    counts = [_count(data, part) for part in parts]
+    total = sum(counts)
+    result: list[np.ndarray] = []
+    for part, count in zip(parts, counts, strict=True):
+        if count == 0:  # its samples' weights are 0, and so is its share
+            continue
+        share = count / total
+        given = {s: v[part] for s, v in data.items()}
+        alpha = {ALPHA: share * values[ALPHA]}
+        with np.errstate(over="ignore", invalid="ignore"):
+            outputs = program({**values, **given, **alpha}, np, dtype)
+        found = [share * y for y in outputs]
+        result = [a + b for a, b in zip(result, found, strict=True)] if result else found
+    return result
+
+
+def _count(data: Mapping[Symbol, Data], part: slice) -> float:
+    """The sum of a block's sample weights, or its number of samples without them."""
+    if WEIGHTS in data:
+        return float(np.sum(data[WEIGHTS][part]))
+    return float(part.stop - part.start)
+
+
+def require_finite(data: Any, name: str) -> None:
+    """DataError naming the first entry that is NaN or infinite, if there is one."""
+    entries = data.data if is_sparse(data) else data
+    bad = np.flatnonzero(~np.isfinite(entries))
+    if not bad.size:
+        return
+    first = bad[0]
+    if is_sparse(data):
+        row = np.searchsorted(data.indptr, first, side="right") - 1
+        column = data.indices[first]
+    else:
+        row, column = np.unravel_index(first, data.shape)
+    value = entries.flat[first]
+    raise DataError(
+        f"{name} holds {'NaN' if np.isnan(value) else value} in row {row}, column "
+        f"{column} (counted from 0); every entry must be a finite number."
+    )
