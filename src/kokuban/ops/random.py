@@ -42,14 +42,15 @@ def _mask_shape(draw: Shape, rate: float, to: Shape, stream: int) -> Shape:
 WORDS = 2**64  # how many numbers a word of the generator's key tells apart
 
 
-def _word(value: float) -> int:
-    if not 0 <= value < WORDS or value != int(value):
+def _word(value: Any) -> int:
+    number = int(value)
+    if not 0 <= number < WORDS or value != number:
         raise DataError(f"Seeds and draws are whole numbers from 0, not {value}.")
-    return int(value)
+    return number
 
 
 def _mask(xp: Any, draw: Any, rate: float, to: tuple[int, int], stream: int) -> Any:
-    seed, number = (_word(draw[0, k].item()) for k in (0, 1))
+    seed, number = (_word(draw[0, k]) for k in (0, 1))
     key = np.array([seed, stream], dtype=np.uint64)
     counter = np.array([0, number, 0, 0], dtype=np.uint64)
     words = np.random.Philox(key=key, counter=counter).random_raw(
