@@ -12,7 +12,7 @@ import operator
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import numpy as np
@@ -223,6 +223,8 @@ def constant(value: npt.ArrayLike) -> Const:
 
     Raises ShapeError unless it is one of the two, DataError unless all are finite.
     """
+    if _is_finite(value):
+        return _constant(float(value), SCALAR)
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
@@ -234,15 +236,18 @@ def constant(value: npt.ArrayLike) -> Const:
             "A constant is a number, or a matrix with at least one row and one column; "
             f"this one has the shape {array.shape}."
         )
-    array = np.atleast_2d(array.astype(np.float64))
     if not np.isfinite(array).all():
         raise DataError(f"A constant is finite; {value!r:.80} is not.")
-    table = tuple(tuple(row) for row in array.tolist())
-    shape = (len(table), len(table[0]))
-    held = table[0][0] if shape == SCALAR else table
+    rows = np.atleast_2d(array).astype(np.float64).tolist()
+    shape = len(rows), len(rows[0])
+    held = rows[0][0] if shape == SCALAR else tuple(tuple(row) for row in rows)
+    return _constant(held, shape)
+
+
+def _constant(held: float | tuple[tuple[float, ...], ...], shape: Shape) -> Const:
     made: Const = _intern(
         Const,
-        (shape, array.tobytes()),  # the bytes tell 0.0 from -0.0
+        (repr(held),),  # tells 0.0 from -0.0, which == does not
         op=None,
         args=(),
         attrs=(),
@@ -303,8 +308,11 @@ def _misfit(
 ENTRYWISE: Final = ("add", "subtract", "multiply", "divide", "maximum", "minimum")
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and math.isfinite(value)
+def _is_finite(value: object) -> TypeGuard[float]:
+    try:
+        return isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond the largest float
+        return False
 
 
 def _is_text(value: object) -> bool:
