@@ -1,0 +1,57 @@
+"""`kokuban check`: a model's gradient against numerical differentiation."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kokuban.cli.saved import with_coding
+from kokuban.expr import Symbol
+from kokuban.gradcheck import check
+from kokuban.nn.build import DRAW
+from kokuban.train import Model, load
+from kokuban.train.inputs import as_classes, as_rows
+
+ROWS = 20  # more cost time and show nothing more
+
+Array = NDArray[Any]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check as the options say; 0 where the gradient is right, else 1."""
+    model = load(args.model)
+    given: dict[Symbol, Array] = {}
+    if args.data:
+        rows = with_coding(model, args.model).coding.read(args.data, args.separator)
+        (x,), (t,) = model.network.inputs, model.network.targets
+        as_target = as_classes if model.network.classes else as_rows
+        given[x] = as_rows(rows.x[:ROWS], "X", x.shape[1], np.float64)
+        given[t] = as_target(rows.targets()[:ROWS], "T", t.shape[1], np.float64)
+        where = f"the first {len(given[x])} rows of {args.data[0]}"
+    else:
+        given = random_rows(model, args.seed)
+        where = f"{ROWS} random rows (seed {args.seed})"
+    print(f"{args.model}: the gradient of its loss at its values, on {where}")
+    # Dropout draws once, so that the loss is one function of the parameters.
+    values = {s: value.astype(np.float64) for s, value in model.values.items()}
+    draw = {DRAW: np.array([[args.seed, 0]])}
+    report = check(model.network.loss, at={**values, **given, **draw}, seed=args.seed)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def random_rows(model: Model, seed: int) -> dict[Symbol, Array]:
+    """Normal inputs and quantities, and classes at random, for all that data go in by."""
+    rng = np.random.default_rng(seed)
+    given: dict[Symbol, Array] = {}
+    for symbol in [*model.network.inputs, *model.network.targets]:
+        rows, columns = (ROWS if isinstance(d, str) else d for d in symbol.shape)
+        if symbol.role == "target" and model.network.classes:
+            labels = rng.integers(max(columns, 2), size=rows)
+            given[symbol] = as_classes(labels, symbol.name, columns, np.float64)
+        else:
+            given[symbol] = rng.normal(size=(rows, columns))
+    return given

@@ -1,0 +1,101 @@
+"""Training itself: a network by the settings, fitted to the data."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+
+from kokuban.cli.score import count
+from kokuban.cli.settings import Settings
+from kokuban.cli.show import Show
+from kokuban.cli.source import Data
+from kokuban.train import EarlyStopping, History, Model
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that was trained, and how that went.
+
+    rows, validation  how many rows it learned from, and how many said when to stop
+    batch             rows in a batch
+    """
+
+    model: Model
+    history: History
+    rows: int
+    validation: int
+    batch: int
+    seconds: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.history.stopped == "interrupted"
+
+    @property
+    def net(self) -> str:
+        """The network as a formula, and its number of parameters."""
+        weights = sum(value.size for value in self.model.values.values())
+        return f"Y = {self.model.network.output!r}, {weights:,} parameters"
+
+
+def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
+    """The model, trained on the data's rows to learn from."""
+    classes = bool(data.coding.labels)
+    rows, held = settings.validation(data.learn, classes)
+    from threadpoolctl import threadpool_limits
+
+    x, t = rows.x, rows.targets()
+    net = settings.network(x.shape[1], data.coding.outputs)
+    model = Model(net, loss="softmax_cross_entropy" if classes else "mse")
+    model.initialise(settings.seed)
+    batch = settings.batch(len(x))
+    done = Fitted(model, History(), len(x), len(held or ()), batch, 0.0)
+    show.line("net", done.net)
+    show.line("training", _in_words(settings, done))
+    began = time.perf_counter()
+    # NumPy's products of a batch are too small for threads: they mostly wait, and for
+    # very long where other programs run.
+    with threadpool_limits(1, user_api="blas"), warnings.catch_warnings():
+        # Said by the command itself, from the history.
+        warnings.filterwarnings("ignore", "Training was interrupted", UserWarning)
+        history = model.fit(
+            x,
+            t,
+            optimizer=settings.update,
+            epochs=settings.epochs,
+            batch_size=batch,
+            validation=None if held is None else (held.x, held.targets()),
+            seed=settings.seed,
+            stopping=None if held is None else EarlyStopping(settings.patience),
+            metrics=["accuracy" if classes else "r2"],
+            progress=False if show.quiet else None,
+        )
+    seconds = time.perf_counter() - began
+    done = Fitted(model, history, len(x), done.validation, batch, seconds)
+    show.line("learned", _history_in_words(done))
+    return done
+
+
+def _in_words(settings: Settings, done: Fitted) -> str:
+    text = (
+        f"{count(done.rows)} in batches of {done.batch}, {settings.epochs} epochs at "
+        f"most; {settings.optimizer}, its rate falling from {settings.first_rate:g} to 0"
+    )
+    if done.validation:
+        text += (
+            f"; ends after {settings.patience} epochs without progress on "
+            f"{done.validation:,} more rows"
+        )
+    return text
+
+
+def _history_in_words(done: Fitted) -> str:
+    history = done.history
+    text = f"{len(history)} epochs in {done.seconds:.1f} s"
+    if done.interrupted:
+        return f"{text}, then interrupted: the model keeps what it has learned"
+    if history.best_epoch is not None:
+        text += f"; epoch {history.best_epoch} was the best and is kept"
+    return text

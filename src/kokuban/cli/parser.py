@@ -1,0 +1,305 @@
+"""The options of each command, and their help."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from kokuban.cli.settings import RATES, VALIDATION, Settings
+from kokuban.cli.source import Source
+from kokuban.nn.activations import BY_NAME
+from kokuban.train.data.target import TASKS
+
+Group = Any  # argparse's type for what has add_argument is private
+
+DESCRIPTION = """\
+Train a network on a table or on images, use it, and prove its gradient.
+
+  kokuban train digits                            scikit-learn's digits
+  kokuban train houses.csv --target price         a table with a header
+  kokuban predict houses.safetensors new.csv      answers for new rows
+  kokuban check houses.safetensors houses.csv     the proof"""
+
+TRAIN = """\
+Train a network and say how well it does on rows it has not seen.
+
+DATA is one of
+  digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
+  TABLE.csv         a table; --target says which column to predict
+  IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
+
+A fifth of the rows is held out for the score. Columns of numbers are standardised,
+other columns become a 0 or 1 for each category, missing values are marked; nothing
+has to be prepared. Ctrl-C ends training and keeps what was learned."""
+
+TRAIN_EXAMPLES = """\
+examples:
+  kokuban train digits --report digits.html
+  kokuban train houses.csv --target price -o price.safetensors
+  kokuban train adult-train.csv --target -1      the last column; there is no header
+  kokuban train wine.csv --target quality --separator ';' --task classification
+  kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
+  kokuban train digits --hidden none             a linear model, to compare with"""
+
+PREDICT = """\
+Predict with a model that `kokuban train` wrote, from raw data like those it was
+trained on. The answers are CSV, a row for each row of the data. A table may have the
+target's column or not; where the right answers are there, a score is said."""
+
+PREDICT_EXAMPLES = """\
+examples:
+  kokuban predict price.safetensors new-houses.csv -o prices.csv
+  kokuban predict digits.safetensors digits --probabilities | head
+  kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
+
+CHECK = """\
+Prove the gradient of a model's loss, as it stands, against numerical differentiation:
+in float64, at the model's own values, by every parameter. Exit code 0 says that they
+agree, 1 that they do not."""
+
+CHECK_EXAMPLES = """\
+examples:
+  kokuban check digits.safetensors digits
+  kokuban check price.safetensors                random rows"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line."""
+    top = argparse.ArgumentParser(
+        prog="kokuban",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="kokuban COMMAND --help says more about a command.",
+    )
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _train(_command(commands, "train", "learn from data", TRAIN, TRAIN_EXAMPLES))
+    _predict(
+        _command(commands, "predict", "answers for raw data", PREDICT, PREDICT_EXAMPLES)
+    )
+    _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
+    return top
+
+
+def _command(
+    commands: Group, name: str, short: str, long: str, examples: str
+) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=short,
+        description=long,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return made
+
+
+def _train(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_run("train"))
+    command.add_argument(
+        "files", nargs="+", metavar="DATA", action=_Files, help="see above"
+    )
+    _train_files(command.add_argument_group("data and files"))
+    _train_settings(command.add_argument_group("network and training"))
+
+
+def _train_files(group: Group) -> None:
+    add = group.add_argument
+    add("--target", metavar="COLUMN", help="name or number; -1 is the last column")
+    add(
+        "--task",
+        choices=TASKS,
+        help="default: told by the target; text, two whole numbers, and whole numbers "
+        "0, 1, ... without a gap are classes, other numbers a quantity",
+    )
+    add(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first row of the table names the columns (default: told by "
+        "looking)",
+    )
+    _separator(group)
+    add(
+        "--test-fraction",
+        type=float,
+        metavar="F",
+        help=f"share of the rows held out for the score (default {Source.test_fraction})",
+    )
+    add("-o", "--output", metavar="FILE", help="the model (default NAME.safetensors)")
+    add("--report", metavar="FILE", help="also a page: scores, curves, mistakes (HTML)")
+    add("-q", "--quiet", action="store_true", help="print the score and nothing else")
+
+
+def _train_settings(group: Group) -> None:
+    add, default = group.add_argument, Settings()
+    add(
+        "--hidden",
+        type=_sizes,
+        metavar="SIZES",
+        help="units of the hidden layers, such as 64,32, or none "
+        f"(default {','.join(map(str, default.hidden))})",
+    )
+    add(
+        "--activation",
+        metavar="NAME",
+        help=f"after each of them (default {default.activation}): {', '.join(BY_NAME)}",
+    )
+    add(
+        "--dropout",
+        type=float,
+        metavar="P",
+        help="share of the hidden units left out in each step "
+        f"(default {default.dropout})",
+    )
+    add(
+        "--optimizer",
+        metavar="NAME",
+        help=f"{', '.join(RATES)} (default {default.optimizer})",
+    )
+    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
+    add(
+        "--rate",
+        type=float,
+        metavar="R",
+        help="learning rate at the beginning; it falls to 0 on a cosine "
+        f"(default: {rates})",
+    )
+    add(
+        "--weight-decay",
+        type=float,
+        metavar="L",
+        help="L times the weights are added to the gradient; adamw subtracts them "
+        f"beside it (default {default.weight_decay:g})",
+    )
+    add(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help=f"passes over the data at most (default {default.epochs})",
+    )
+    add(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="rows in a step (default 32, more where there are many rows, at most 256)",
+    )
+    add(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="end after N epochs without progress on "
+        f"{round(VALIDATION * 100)} %% of the rows to learn from, and keep the best "
+        "epoch; 0 to learn from all of them, for all epochs "
+        f"(default {default.patience})",
+    )
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"of the split, the start and the order (default {default.seed})",
+    )
+
+
+def _predict(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_run("predict"))
+    command.add_argument("model", metavar="MODEL", help="what `kokuban train` wrote")
+    command.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="a table, or images and maybe labels, or digits",
+    )
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="the CSV file (default: standard output)"
+    )
+    command.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="also a column for each class, with its probability",
+    )
+    _separator(command)
+
+
+def _check(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=_run("check"))
+    command.add_argument("model", metavar="MODEL", help="a model file")
+    command.add_argument(
+        "data",
+        nargs="*",
+        metavar="DATA",
+        help="its first rows are used, as for predict, with the target; "
+        "random rows without",
+    )
+    command.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
+    )
+    _separator(command)
+
+
+def _separator(group: Group) -> None:
+    group.add_argument(
+        "--separator",
+        metavar="CHARACTER",
+        default=",",
+        help="between the columns of a table (default: a comma)",
+    )
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    """`64,32` as numbers; `none` as no layer."""
+    if text == "none":
+        return ()
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of whole numbers such as 64,32, nor none"
+        ) from None
+
+
+def _run(name: str) -> Callable[[argparse.Namespace], int]:
+    """The command's function; its module is imported when it is called."""
+
+    def run(args: argparse.Namespace) -> int:
+        made: int = import_module(f"kokuban.cli.{name}").run(args)
+        return made
+
+    return run
+
+
+class _Files(argparse.Action):
+    """`digits`, one table, or images and labels."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        if len(values) > 2:
+            raise argparse.ArgumentError(
+                self, f"one table, or images and labels; not {len(values)} files"
+            )
+        namespace.files = tuple(values)
+
+
+class _Version(argparse.Action):
+    """Prints the version; it is looked up only then."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        from importlib.metadata import version
+
+        print(f"kokuban {version('kokuban')}")
+        parser.exit()

@@ -1,0 +1,239 @@
+"""The report of a training run: one HTML page with everything in it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+
+import numpy as np
+
+from kokuban.cli.figures import MAX_POINTS, curves, residuals
+from kokuban.cli.fit import Fitted
+from kokuban.cli.score import ClassScore, QuantityScore, Score, count
+from kokuban.cli.settings import Settings
+from kokuban.cli.source import Data, Source
+from kokuban.train.files import write_atomically
+
+MAX_CLASSES = 25  # of a confusion matrix; of more, the commonest mistakes are listed
+MAX_MISTAKES = 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page tells. `score` is None where no rows were held out."""
+
+    source: Source
+    data: Data
+    settings: Settings
+    fitted: Fitted
+    score: Score | None
+    command: str
+
+    def write(self, path: str) -> None:
+        """Write the page; StorageError where it cannot be written."""
+        write_atomically(path, self.html().encode())
+
+    def html(self) -> str:
+        """The page."""
+        title = f"Kokuban: {escape(', '.join(self.source.files))}"
+        parts = [
+            f"<h1>{title}</h1>",
+            f"<p>{escape(self.data.about)}</p>",
+            self._scores(),
+            "<h2>Training</h2>",
+            _figures(curves(self.fitted.history)),
+            _table(self._training()),
+            self._mistakes(),
+            self._columns(),
+            "<h2>Again</h2>",
+            f"<pre>{escape(self.command)}</pre>",
+            f"<p class=small>{escape(_versions())}. The same versions, data and seed "
+            "give the same model on the same machine.</p>",
+        ]
+        return PAGE.format(title=title, style=STYLE, body="\n".join(filter(None, parts)))
+
+    def _scores(self) -> str:
+        score = self.score
+        if score is None:
+            return "<p>No rows were held out, so there is no score.</p>"
+        if isinstance(score, ClassScore):
+            tiles = [
+                (f"{score.accuracy:.4f}", "held-out accuracy"),
+                (f"{score.baseline:.4f}", "always guessing the commonest class"),
+            ]
+        else:
+            unit = f" {score.unit}" if score.unit else ""
+            tiles = [
+                (f"{score.r2:.4f}", "held-out R²"),
+                (f"{score.rmse:.4g}{unit}", "root mean squared error"),
+                (f"{score.mae:.4g}{unit}", "mean absolute error"),
+                (f"{score.baseline:.4g}{unit}", "RMSE of always guessing the mean"),
+            ]
+        tiles.append((f"{score.rows:,}", "rows held out, never trained on"))
+        shown = "".join(
+            f"<div><b>{escape(value)}</b><span>{escape(meaning)}</span></div>"
+            for value, meaning in tiles
+        )
+        return f"<div class=tiles>{shown}</div>"
+
+    def _training(self) -> Iterable[tuple[str, str]]:
+        fitted, settings, history = self.fitted, self.settings, self.fitted.history
+        yield "Net", fitted.net
+        yield (
+            "Rows",
+            f"{fitted.rows:,} learned from, {fitted.validation:,} for validation",
+        )
+        yield (
+            "Epochs",
+            f"{len(history)} of {settings.epochs} in {fitted.seconds:.1f} s"
+            + (f"; {history.stopped}" if history.stopped != "epochs" else "")
+            + (f"; epoch {history.best_epoch} is kept" if history.best_epoch else ""),
+        )
+        yield "Batches", f"of {fitted.batch} rows"
+        yield (
+            "Optimizer",
+            f"{settings.optimizer}, rate {settings.first_rate:g} falling to 0 (cosine), "
+            f"weight decay {settings.weight_decay:g}",
+        )
+        yield "Dropout", f"{settings.dropout:g}"
+        yield "Seed", f"{settings.seed}"
+
+    def _mistakes(self) -> str:
+        if isinstance(self.score, QuantityScore):
+            shown = min(self.score.rows, MAX_POINTS)
+            some = "" if shown == self.score.rows else f"; {shown:,} of them are drawn"
+            return (
+                "<h2>Predicted and actual</h2>"
+                f"<p>{count(self.score.rows)} held out{some}. On the line, predictions "
+                "are exact.</p>" + _figures(residuals(self.score))
+            )
+        if self.score is None:
+            return ""
+        return "<h2>Right and wrong</h2>" + _confusion(self.score)
+
+    def _columns(self) -> str:
+        if not self.data.columns:
+            return ""
+        head = "<tr><th>column</th><th>taken for</th><th>in detail</th></tr>"
+        rows = "".join(
+            f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in column)}</tr>"
+            for column in self.data.columns
+        )
+        return f"<h2>Columns</h2><div class=wide><table>{head}{rows}</table></div>"
+
+
+def _confusion(score: ClassScore) -> str:
+    """Rows are the right classes, columns the predicted ones, in percent of the row."""
+    if len(score.labels) > MAX_CLASSES:
+        return _commonest_mistakes(score)
+    head = "".join(f"<th>{escape(label)}</th>" for label in score.labels)
+    body = []
+    for number, label in enumerate(score.labels):
+        cells = score.confusion[number]
+        rows = int(cells.sum())
+        shown = "".join(
+            _cell(int(cell), rows, right=number == other)
+            for other, cell in enumerate(cells)
+        )
+        body.append(
+            f"<tr><th>{escape(label)}</th>{shown}<td class=sum>{rows:,}</td></tr>"
+        )
+    return (
+        "<p>A line for each right class, a column for each predicted one: the share of "
+        "the line in percent, and below it the number of rows.</p><div class=wide>"
+        f"<table class=confusion><tr><td></td>{head}<td class=sum>rows</td></tr>"
+        f"{''.join(body)}</table></div>"
+    )
+
+
+def _cell(cell: int, rows: int, right: bool) -> str:
+    if not cell:
+        return "<td class=none>·</td>"
+    share = 100 * cell / rows
+    kind = "first" if right else "second"
+    shade = 15 + 0.6 * share  # percent; even a single mistake is seen
+    colour = f"color-mix(in srgb, var(--{kind}) {shade:.0f}%, transparent)"
+    return f'<td style="background: {colour}">{share:.3g}<br><small>{cell:,}</small></td>'
+
+
+def _commonest_mistakes(score: ClassScore) -> str:
+    wrong = score.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_MISTAKES]
+    lines = []
+    for right, taken in zip(*np.unravel_index(order, wrong.shape), strict=True):
+        if wrong[right, taken]:
+            cells = (score.labels[right], score.labels[taken], f"{wrong[right, taken]:,}")
+            lines.append("".join(f"<td>{escape(cell)}</td>" for cell in cells))
+    if not lines:
+        return "<p>No row was taken for a wrong class.</p>"
+    rows = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        f"<p>The commonest mistakes among {len(score.labels)} classes.</p>"
+        f"<table><tr><th>right</th><th>predicted</th><th>rows</th></tr>{rows}</table>"
+    )
+
+
+def _figures(figures: Sequence[str]) -> str:
+    shown = "".join(f"<figure>{figure}</figure>" for figure in figures)
+    return f"<div class=figures>{shown}</div>"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    lines = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+        for name, value in rows
+    )
+    return f"<table class=facts>{lines}</table>"
+
+
+def _versions() -> str:
+    names = ("kokuban", "numpy", "scikit-learn")
+    found = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"{found}, Python {platform.python_version()}"
+
+
+STYLE = """\
+:root { color-scheme: light dark; --first: light-dark(#1668a8, #6db5f0);
+  --second: light-dark(#c04a10, #f2935c); --line: light-dark(#0003, #fff3);
+  --panel: light-dark(#f4f5f4, #1c2620); }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 70rem; padding: 1rem 1.2rem 3rem; line-height: 1.5;
+  font-family: system-ui, sans-serif; color: light-dark(#1b1f1d, #e8ece9);
+  background: light-dark(#fff, #121915); overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.tiles { display: flex; flex-wrap: wrap; gap: .7rem; }
+.tiles div { background: var(--panel); border-radius: .5rem; padding: .6rem 1rem; }
+.tiles b { display: block; font-size: 1.5rem; } .tiles span { font-size: .85rem; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; }
+figure { margin: 0; flex: 1 1 20rem; max-width: 36rem; }
+figure svg { width: 100%; height: auto; }
+table { border-collapse: collapse; font-size: .9rem; }
+td, th { padding: .25rem .6rem; text-align: left; vertical-align: top;
+  border-bottom: 1px solid var(--line); font-weight: normal; }
+th { font-weight: 600; } .wide { overflow-x: auto; }
+.confusion td, .confusion th { text-align: center; min-width: 2.6rem;
+  padding: .2rem .35rem; border: 0; overflow-wrap: normal; line-height: 1.25; }
+.confusion small { opacity: .75; } .none { opacity: .4; }
+.confusion .sum { opacity: .75; text-align: right; }
+pre { background: var(--panel); border-radius: .5rem; padding: .7rem 1rem;
+  overflow-x: auto; }
+.small { font-size: .85rem; opacity: .8; }"""
+
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}
+</style>
+<body>
+{body}
+</body>
+</html>
+"""

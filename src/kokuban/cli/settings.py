@@ -1,0 +1,92 @@
+"""The settings of `kokuban train`, and the network and optimizer they stand for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kokuban.cli.coding import Rows
+from kokuban.cli.source import split
+from kokuban.errors import SettingError, unknown
+from kokuban.nn import Affine, Dropout, Layer, Sequential
+from kokuban.nn.activations import BY_NAME
+from kokuban.optim import Cosine, Optimizer, named
+
+# What each optimizer does well with on standardised inputs.
+RATES = {
+    "adam": 0.003,
+    "adamw": 0.003,
+    "rmsprop": 0.001,
+    "adagrad": 0.03,
+    "sgd": 0.1,
+    "momentum": 0.02,
+    "nesterov": 0.02,
+}
+# Keeps the variance from layer to layer; He's, for a ReLU, fits the others well enough.
+INITIAL = {"tanh": "glorot", "sigmoid": "glorot", "identity": "glorot", "selu": "lecun"}
+VALIDATION = 0.1  # of the training rows, where training may stop early
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; each field is an option of the same name."""
+
+    hidden: tuple[int, ...] = (256, 128)
+    activation: str = "relu"
+    optimizer: str = "adam"
+    rate: float | None = None
+    epochs: int = 60
+    batch_size: int | None = None
+    dropout: float = 0.2
+    weight_decay: float = 0.0
+    patience: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.activation not in BY_NAME:
+            raise unknown("activation", self.activation, BY_NAME)
+        if self.patience < 0:
+            raise SettingError(
+                f"--patience is a number of epochs, or 0 for all; not {self.patience}."
+            )
+        if any(size < 1 for size in self.hidden):
+            raise SettingError(f"A hidden layer has 1 unit or more; not {self.hidden}.")
+        self.network(1, 1), self.update
+
+    def network(self, columns: int, outputs: int) -> Sequential:
+        """Affine, activation and dropout for each hidden layer, then an affine layer."""
+        layers: list[Layer] = []
+        for size in self.hidden:
+            initial = INITIAL.get(self.activation, "he")
+            layers += [Affine(columns, size, init=initial), BY_NAME[self.activation]()]
+            layers += [Dropout(self.dropout)] if self.dropout else []
+            columns = size
+        return Sequential(*layers, Affine(columns, outputs))
+
+    @property
+    def update(self) -> Optimizer:
+        """The optimizer, its rate falling to 0 on a cosine."""
+        schedule = Cosine(self.first_rate)
+        return named(self.optimizer, rate=schedule, weight_decay=self.weight_decay)
+
+    @property
+    def first_rate(self) -> float:
+        """The learning rate at the beginning."""
+        return RATES.get(self.optimizer, 0.0) if self.rate is None else self.rate
+
+    def batch(self, rows: int) -> int:
+        """The batch size: as asked, or a power of two near rows/64, from 32 to 256."""
+        if self.batch_size is not None:
+            return self.batch_size
+        size = 32
+        while size < min(256, rows / 96):
+            size *= 2
+        return min(size, rows)
+
+    def validation(self, rows: Rows, classes: bool) -> tuple[Rows, Rows | None]:
+        """The rows to train on, and those that tell when to stop, where it may stop."""
+        if self.patience == 0:
+            return rows, None
+        kept, held = split(
+            rows.targets(), VALIDATION, self.seed, classes, "--patience: the validation"
+        )
+        return rows.take(kept), rows.take(held)

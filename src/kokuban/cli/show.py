@@ -1,0 +1,71 @@
+"""Text for a terminal of any width, and for a file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+LABEL = 9  # columns that the label at the left takes
+MAX_LISTED = 12  # columns of a table that are listed one by one
+
+
+class Show:
+    """Prints labelled lines, wrapped to the terminal; to a file each is one line."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def line(self, label: str, text: str) -> None:
+        """A labelled line, unless quiet."""
+        if not self.quiet:
+            print(_wrapped(f"{label:<{LABEL}}{text}", " " * LABEL), flush=True)
+
+    def command(self, label: str, text: str) -> None:
+        """A command, left in one piece so that it can be copied; not if quiet."""
+        if not self.quiet:
+            print(f"{label:<{LABEL}}{text}", flush=True)
+
+    def result(self, text: str) -> None:
+        """What is printed even if quiet."""
+        print(_wrapped(text, "  "), flush=True)
+
+
+def note(text: str) -> None:
+    """A line beside the output proper, on stderr."""
+    print(_wrapped(text, "  ", sys.stderr.isatty()), file=sys.stderr)
+
+
+def _wrapped(text: str, indent: str, terminal: bool | None = None) -> str:
+    if not (sys.stdout.isatty() if terminal is None else terminal):
+        return text
+    width = max(shutil.get_terminal_size().columns, len(indent) + 20)
+    return textwrap.fill(
+        text,
+        width,
+        subsequent_indent=indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+        drop_whitespace=True,
+    )
+
+
+def columns_in_words(columns: Sequence[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """Labelled lines on what each column was taken for; many are counted by kind.
+
+    Columns that are left out, and text that looks numeric, are always told.
+    """
+    *inputs, target = columns
+    lines = [("target", f"{target[0]}: {target[2]}")]
+    if len(inputs) <= MAX_LISTED:
+        told = [f"{name}: {kind}, {detail}" for name, kind, detail in inputs]
+        return [*lines, *(("", text) for text in told)]
+    kinds: dict[str, list[str]] = {}
+    for name, kind, _ in inputs:
+        kinds.setdefault(kind, []).append(name)
+    for kind, names in kinds.items():
+        listed = ", ".join(names[:MAX_LISTED]) + (", ..." if names[MAX_LISTED:] else "")
+        lines.append(("", f"{len(names)} {kind}: {listed}"))
+    noted = [f"{name}: {detail}" for name, _, detail in inputs if "; " in detail]
+    return [*lines, *(("", text) for text in noted[:MAX_LISTED])]

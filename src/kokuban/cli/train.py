@@ -1,0 +1,82 @@
+"""`kokuban train`: from a data set to a model file, a score and a report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import TypeVar
+
+from kokuban.cli import saved
+from kokuban.cli.fit import fitted
+from kokuban.cli.score import count, scored
+from kokuban.cli.settings import Settings
+from kokuban.cli.show import Show, columns_in_words
+from kokuban.cli.source import Data, Source
+from kokuban.errors import StorageError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+T = TypeVar("T", Source, Settings)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train as the options say; the exit code."""
+    source, settings = _given(Source, args), _given(Settings, args)
+    output = args.output or f"{source.name}.safetensors"
+    for path in filter(None, (output, args.report)):
+        require_writable(path)
+    show = Show(args.quiet)
+    data = source.open()
+    describe(source, data, show)
+    done = fitted(data, settings, show)
+    done.model.save(output, saved.extra(source, data))
+    held = data.held
+    outcome = scored(done.model, data.coding, held, data.guess) if held else None
+    if outcome is not None:
+        show.result(f"held-out {outcome}")
+    show.line("model", f"{output}  ({Path(output).stat().st_size / 1000:,.0f} kB)")
+    if args.report is not None:
+        from kokuban.cli.report import Report
+
+        command = shlex.join(["kokuban", *args.words])
+        Report(source, data, settings, done, outcome, command).write(args.report)
+        show.line("report", args.report)
+    show.command("next", _example(source, output))
+    return INTERRUPTED if done.interrupted else 0
+
+
+def _given(kind: type[T], args: argparse.Namespace) -> T:
+    """The record of the options that were given, its own defaults for the others."""
+    found = {field.name: getattr(args, field.name) for field in fields(kind)}
+    return kind(**{name: value for name, value in found.items() if value is not None})
+
+
+def require_writable(path: str) -> None:
+    """StorageError, before hours are spent, where a file could not be written."""
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(None, "it is a folder")
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise StorageError(f"Cannot write {path!r}: {error.strerror}.") from error
+
+
+def describe(source: Source, data: Data, show: Show) -> None:
+    """What the data are, what each column was taken for, and how they are split."""
+    show.line("data", f"{', '.join(source.files)}: {data.about}")
+    if data.columns:
+        for label, text in columns_in_words(data.columns):
+            show.line(label, text)
+    held = f"{len(data.held):,} held out" if data.held else "none held out"
+    show.line("split", f"{count(len(data.learn))} to learn from, {held}")
+
+
+def _example(source: Source, output: str) -> str:
+    """A command that uses the model."""
+    words = ["kokuban", "predict", output, source.files[0], "-o", "predictions.csv"]
+    return shlex.join(words)
