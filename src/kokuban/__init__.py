@@ -82,7 +82,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
         zeros as zeros,
     )
     from kokuban.rewrite import simplify as simplify
-    from kokuban.run import evaluate as evaluate
+    from kokuban.run import evaluate as evaluate, set_num_threads as set_num_threads
     from kokuban.train import History as History, Model as Model, load as load
 
     __version__: str
@@ -150,7 +150,7 @@ _NAMES = {
     ),
     "gradient": ("grad",),
     "rewrite": ("simplify",),
-    "run": ("evaluate",),
+    "run": ("evaluate", "set_num_threads"),
     "gradcheck": ("check",),
     "train": ("History", "Model", "load"),
 }

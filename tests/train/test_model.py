@@ -313,11 +313,6 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "1.5",
     ),
     "engine": (lambda: classifier().fit(X, LABELS, engine="gpu"), SettingError, "gpu"),
-    "native": (
-        lambda: classifier().fit(X, LABELS, engine="native"),
-        SettingError,
-        "native",
-    ),
     "metric": (
         lambda: classifier().fit(X, LABELS, metrics=["acuracy"]),
         UnknownNameError,

@@ -115,9 +115,9 @@ class Run:
 
         def after_step(done: int, total: float) -> None:
             self.position, self.total = done, total
-            bar.step()
+            bar.to(self.epoch * per_epoch + done)
             every = s.checkpoint_every
-            if s.checkpoint and every and self.trainer.state.step % every == 0:
+            if s.checkpoint and every and self.trainer.steps % every == 0:
                 self.save()
             interrupt.here()
 
@@ -126,13 +126,14 @@ class Run:
             self.data,
             order,
             s.batch_size,
-            rate,
+            s.optimizer.rate if isinstance(s.optimizer.rate, float) else rate,
             start=self.position,
             total=self.total,
             after_step=after_step,
+            every=s.checkpoint_every if s.checkpoint else None,
         )
         self.trainer.require_finite()
-        last_rate = rate(self.trainer.state.step - 1)
+        last_rate = rate(self.trainer.steps - 1)
         self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
         record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
         record |= self.evaluate(self.trainer.state.values)
@@ -157,7 +158,7 @@ class Run:
     def _interrupted(self) -> None:
         self.history.stopped = "interrupted"
         warnings.warn(
-            f"Training was interrupted after {self.trainer.state.step} steps; the model "
+            f"Training was interrupted after {self.trainer.steps} steps; the model "
             "keeps what it has learned.",
             stacklevel=4,
         )
@@ -178,6 +179,7 @@ class Run:
         about = {
             "kind": "checkpoint",
             "settings": self.settings.fingerprint(self.data),
+            "engine": self.trainer.engine_used,
             "step": now.step,
             "epoch": self.epoch,
             "position": self.position,
@@ -205,6 +207,8 @@ class Run:
                 f"{path!r} is a {about.get('kind')} file, not a checkpoint of a run."
             )
         self._require_same(about["settings"], path)
+        if about["engine"] == "numpy" and self.trainer.engine == "auto":
+            self.trainer.engine = "numpy"  # the same bits come from the same engine
         now = self._values(arrays, "now:", path)
         self.trainer.state = State(about["step"], now)
         self.best = self._values(arrays, "best:", path) or None

@@ -20,6 +20,7 @@ from kokuban.nn.build import DRAW
 from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
+from kokuban.train.native import Native, native_for
 
 Arrays = dict[Symbol, np.ndarray]
 
@@ -57,6 +58,7 @@ class Trainer:
         layers: Sequence[tuple[str, Expr]] = (),
         dtype: Any = np.float32,
         seed: int = 0,
+        engine: str = "auto",
     ) -> None:
         self.parameters = symbols([loss], "parameter")
         self.layers, self.dtype, self.seed = layers, dtype, seed
@@ -66,11 +68,52 @@ class Trainer:
         self._assigned = list(assigned)
         self._rate, self._step = rule.rate, rule.step
         self.loss = stable
-        self._program = Program(simplify_all([shown, *assigned.values()]))
+        self._outputs = simplify_all([shown, *assigned.values()])
+        self._program = Program(self._outputs)
+        self.engine = engine
+        self._native: Native | None = None
         slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
-        self.state = State(0, {**slots, **start})
+        self._state = State(0, {**slots, **start})
+
+    @property
+    def state(self) -> State:
+        """Where training stands; what the native engine holds is fetched when asked."""
+        if self._native is not None:
+            self._state = self._native.fetched(self._state)
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        if self._native is not None:
+            self._native.forget()
+
+    @property
+    def steps(self) -> int:
+        """How many steps are done."""
+        done = 0 if self._native is None else self._native.ahead
+        return self._state.step + done
+
+    @property
+    def engine_used(self) -> str:
+        """What has run the steps so far: native, or numpy."""
+        return "numpy" if self._native is None else "native"
+
+    def native(self, data: Mapping[Symbol, Rows], size: int) -> Native | None:
+        """The native engine for batches of `size` rows of the data, or None for NumPy."""
+        if self._native is None or not self._native.fits(data, size):
+            state = self.state
+            settings = (self._rate, self._step, self._outputs[0])
+            assigned = dict(zip(self._assigned, self._outputs[1:], strict=True))
+            self._native = native_for(
+                self.engine, assigned, settings, data, size, self.dtype, self.seed
+            )
+            self._state = state
+            if self._native is None:
+                self.engine = "numpy"
+        return self._native
 
     def step(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> float:
         """One update from one batch; the loss before it.
@@ -84,7 +127,9 @@ class Trainer:
         value = float(loss[0, 0])
         if not np.isfinite(value):
             raise NonFiniteError(self._diagnosis(given, now.step + 1, value))
-        changed = dict(zip(self._assigned, new, strict=True))
+        # in one memory order, since products round by it and a checkpoint keeps one
+        rows_first = (np.ascontiguousarray(v) for v in new)
+        changed = dict(zip(self._assigned, rows_first, strict=True))
         self.state = State(now.step + 1, {**now.values, **changed})
         return value
 
@@ -127,8 +172,8 @@ class Trainer:
         return (
             f"Training stopped at step {step}: {found}. The largest activation before it "
             f"is {largest:.3g}, in {name}; the largest weight {weight[1]:.3g}, in "
-            f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, usually "
-            "helps; the model keeps the values of the last whole epoch."
+            f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, "
+            "usually helps; the model keeps the values of the last whole epoch."
         )
 
 
@@ -158,26 +203,74 @@ def one_pass(
     data: Mapping[Symbol, Rows],
     rows: np.ndarray,
     size: int,
-    rate: Callable[[int], float],
+    rate: float | Callable[[int], float],
     *,
     start: int = 0,
     total: float = 0.0,
     after_step: Callable[[int, float], None] | None = None,
+    every: int | None = None,
 ) -> float:
     """One pass over the given rows, in their order; the mean loss over them.
 
-    `rate` gives the learning rate of a step from the number of steps done. `start` is
-    the number of batches already done in this pass and `total` their summed loss;
-    `after_step` hears of each batch (how many are done, the summed loss so far).
+    `rate` is the learning rate, or gives that of a step from the number of steps done.
+    `start` is the number of batches already done in this pass and `total` their summed
+    loss; `after_step` hears how many are done and the summed loss so far: after each
+    step on NumPy, a few times a second on the native engine, and in any case when the
+    number of steps is a multiple of `every`.
     """
+    native = trainer.native(data, size) if trainer.engine != "numpy" else None
+    if native is not None:
+        return _native_pass(
+            trainer, native, data, rows, size, rate, start, total, after_step, every
+        )
     for number, (first, stop) in enumerate(batches(len(rows), size)):
         if number < start:
             continue
         chosen = rows[first:stop]
         batch = {s: v[chosen] for s, v in data.items()}
-        total += trainer.step(batch, rate(trainer.state.step)) * len(chosen)
+        now = rate(trainer.steps) if callable(rate) else rate
+        total += trainer.step(batch, now) * len(chosen)
         if after_step is not None:
             after_step(number + 1, total)
+    return total / len(rows)
+
+
+def _native_pass(
+    trainer: Trainer,
+    native: Native,
+    data: Mapping[Symbol, Rows],
+    rows: np.ndarray,
+    size: int,
+    rate: float | Callable[[int], float],
+    done: int,
+    total: float,
+    after_step: Callable[[int, float], None] | None,
+    every: int | None,
+) -> float:
+    """`one_pass` on the native engine, in bouts of a few steps or many."""
+    parts = batches(len(rows), size)
+    native.begin(trainer.state, data, rows)
+    while done < len(parts):
+        step = trainer.steps
+        stop = len(parts) if not every else min(len(parts), done + every - step % every)
+        many = range(step, step + stop - done)
+        rates = np.array([rate(k) for k in many]) if callable(rate) else None
+        if rates is None:
+            rates = np.full(len(many), rate)
+        losses = native.bout(done, stop, rates)
+        if not np.isfinite(losses[-1]):
+            native.rewind(trainer, done + len(losses) - 1, rate)
+            first, last = parts[done + len(losses) - 1]
+            batch = {s: v[rows[first:last]] for s, v in data.items()}
+            # raises with the layer, unless NumPy's rounding stays finite
+            losses[-1] = trainer.step(batch, float(rates[len(losses) - 1]))
+            native.begin(trainer.state, data, rows)
+        for number, loss in enumerate(losses, done):
+            first, last = parts[number]
+            total += loss * (last - first)
+        done += len(losses)
+        if after_step is not None:
+            after_step(done, total)
     return total / len(rows)
 
 

@@ -218,7 +218,7 @@ class Model:
         if not self.values:
             self.initialise(seed)
         run = Run(
-            self._trainer(settings, WEIGHTS in data),
+            self._trainer(settings, WEIGHTS in data, engine),
             data,
             settings,
             self._validator(held_out, [metric(m) for m in metrics]),
@@ -231,7 +231,7 @@ class Model:
         self.history = run.history
         return run.history
 
-    def _trainer(self, settings: Settings, weighted: bool) -> Trainer:
+    def _trainer(self, settings: Settings, weighted: bool, engine: str) -> Trainer:
         loss = self.network.weighted if weighted else self.network.loss
         if loss is None:
             raise SettingError(
@@ -246,6 +246,7 @@ class Model:
             layers=self.network.layers,
             dtype=self.dtype,
             seed=settings.seed,
+            engine=engine,
         )
 
     def _split(
@@ -383,10 +384,6 @@ def load(path: str | os.PathLike[str]) -> Model:
 def _require_engine(engine: str) -> None:
     if engine not in ENGINES:
         raise SettingError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}.")
-    if engine == "native":
-        raise SettingError(
-            "This version has no native engine; engine='auto' or 'numpy' runs on NumPy."
-        )
 
 
 def _whole(value: int, name: str, least: int = 1) -> int:

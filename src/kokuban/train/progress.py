@@ -46,10 +46,10 @@ class Bar:
         if self._bar is not None:
             self._bar.stop()
 
-    def step(self) -> None:
-        """One more step is done."""
+    def to(self, done: int) -> None:
+        """So many steps are done."""
         if self._bar is not None:
-            self._bar.advance(self._task)
+            self._bar.update(self._task, completed=done)
 
     def epoch(self, record: Record) -> None:
         """An epoch is done; show its numbers."""

@@ -1,0 +1,34 @@
+// A matrix in column panels: the one storage format of the engine.
+//
+// Columns are cut into panels, `panel` wide; the last one is as wide as its columns need,
+// rounded up to a whole vector. Inside a panel rows are contiguous. So a row of a panel
+// is a few whole vectors, and X W and Xᵀ Δ are both "broadcast one number, multiply a
+// panel's row". The columns beyond `cols` hold anything; no result reads them.
+#pragma once
+#include <stdint.h>
+
+namespace kb {
+
+template <class T>
+struct Matrix {
+  T* data;
+  int64_t rows, cols;
+};
+
+// How an instruction set cuts panels.
+struct Layout {
+  int lanes;  // numbers in a vector
+  int panel;  // numbers in a row of a full panel
+
+  int64_t width(int64_t cols, int64_t p) const {  // numbers in a row of panel p
+    int64_t left = cols - p * panel;
+    return left >= panel ? panel : (left + lanes - 1) / lanes * lanes;
+  }
+  int64_t panels(int64_t cols) const { return (cols + panel - 1) / panel; }
+  int64_t size(int64_t rows, int64_t cols) const {  // numbers in the whole matrix
+    int64_t full = cols / panel;
+    return rows * (full * panel + (full * panel < cols ? width(cols, full) : 0));
+  }
+};
+
+}  // namespace kb

@@ -1,0 +1,251 @@
+// The binding: checks what Python gives before native code runs on it.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+
+#include "plan.h"
+
+namespace nb = nanobind;
+
+namespace kb {
+
+// The sets that CMakeLists.txt compiles the kernels for, the least demanding first.
+#if defined(__x86_64__)
+#define KB_SETS(X) X(baseline) X(avx2) X(avx512)
+#else
+#define KB_SETS(X) X(baseline)
+#endif
+
+#define KB_SET(name)                     \
+  namespace name {                       \
+  extern const Kernels<float> kernels32;    \
+  extern const Kernels<double> kernels64;  \
+  }
+KB_SETS(KB_SET)
+#undef KB_SET
+
+template <class T>
+const Kernels<T>& kernels_of(const std::string& isa) {
+#define KB_PICK(set)                                        \
+  if (isa == #set) {                                        \
+    if constexpr (std::is_same_v<T, float>) return set::kernels32; \
+    else return set::kernels64;                               \
+  }
+  KB_SETS(KB_PICK)
+#undef KB_PICK
+  throw Refused("unknown instruction set " + isa);
+}
+
+bool machine_has(const std::string& isa) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == "avx512")
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+#endif
+  return isa == "baseline";
+}
+
+std::vector<std::string> instruction_sets() {
+  std::vector<std::string> found;
+#define KB_NAME(name) \
+  if (machine_has(#name)) found.push_back(#name);
+  KB_SETS(KB_NAME)
+#undef KB_NAME
+  return found;
+}
+
+std::vector<std::string> names_of_codes() {
+  return {
+#define KB_TEXT(name, split) #name,
+      KB_INSTRUCTIONS(KB_TEXT)
+#undef KB_TEXT
+  };
+}
+std::vector<std::string> names_of_micros() {
+  return {
+#define KB_TEXT(name, arity) #name,
+      KB_MICRO(KB_TEXT)
+#undef KB_TEXT
+  };
+}
+
+// An argument: (place, index, value). A step: (micro, a, b, result, value).
+using ArgumentTuple = std::tuple<int, int, double>;
+using StepTuple = std::tuple<int, ArgumentTuple, ArgumentTuple, int, double>;
+// (code, result, operands, ints, numbers, steps, registers, barrier, chain)
+using ItemTuple = std::tuple<int, int, std::vector<int>, std::vector<int64_t>,
+                             std::vector<double>, std::vector<StepTuple>, int, bool, int>;
+
+Argument argument_of(const ArgumentTuple& t) {
+  auto [place, index, value] = t;
+  if (place < 0 || place > static_cast<int>(Place::number)) throw Refused("a place");
+  return {static_cast<Place>(place), index, value};
+}
+
+Instruction instruction_of(const ItemTuple& t) {
+  auto [code, result, operands, ints, numbers, steps, registers, barrier, chain] = t;
+  Instruction item;
+  item.code = static_cast<Code>(code);
+  item.result = result;
+  item.operands = operands;
+  item.ints = ints;
+  item.numbers = numbers;
+  for (const auto& [micro, a, b, to, value] : steps)
+    item.steps.push_back(
+        {static_cast<Micro>(micro), argument_of(a), argument_of(b), to, value});
+  item.registers = registers;
+  item.barrier = barrier;
+  item.chain = chain;
+  return item;
+}
+
+template <class T>
+class Engine {
+ public:
+  using Array = nb::ndarray<const T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+  using Output = nb::ndarray<T, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+  using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+  using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+  Engine(const std::string& isa, const std::vector<std::tuple<int64_t, int64_t>>& shapes,
+         const std::vector<ItemTuple>& code, const std::vector<std::tuple<int, int>>& swaps,
+         int64_t most_rows, int threads)
+      : plan_(kernels_checked(isa), shapes_of(shapes), code_of(code), swaps_of(swaps),
+              most_rows, threads) {}
+
+  void set(int id, const Array& values) {
+    fits(id, values.shape(0), values.shape(1));
+    plan_.set(id, values.data());
+  }
+  void get(int id, const Output& values) const {
+    fits(id, values.shape(0), values.shape(1));
+    plan_.get(id, values.data());
+  }
+  void source(int number, Array data) {
+    if (static_cast<size_t>(number) >= 64 || number < 0) throw Refused("no such source");
+    plan_.source(number, data.data(), data.shape(0), data.shape(1));
+    if (held_.size() <= static_cast<size_t>(number)) held_.resize(number + 1);
+    held_[number] = std::move(data);  // alive as long as the engine may read it
+  }
+  void batch_rows(int64_t rows) { plan_.batch_rows(rows); }
+
+  // One run of the plan on the rows as they are set.
+  void once(int64_t rows) {
+    nb::gil_scoped_release release;
+    Batch batch;
+    batch.rows = rows;
+    plan_.step(batch);
+  }
+
+  // Steps over the batches `first` to `last` of `order`, `size` rows each, until `seconds`
+  // are over. settings: the buffers of the rate, the step's number, the batch's size, and
+  // the loss (-1: none). Returns the losses of the steps done.
+  std::vector<double> run(const Indices& order, int64_t size, int64_t first, int64_t last,
+                          const Numbers& rates, int64_t step, uint64_t seed,
+                          const std::vector<int>& settings, double seconds) {
+    int64_t rows = static_cast<int64_t>(order.shape(0));
+    if (size < 1 || first < 0 || last < first || (last - 1) * size >= rows)
+      throw Refused("batches");
+    if (static_cast<int64_t>(rates.shape(0)) < last - first) throw Refused("rates");
+    if (settings.size() != 4) throw Refused("settings");
+    for (int64_t k = first * size; k < std::min(rows, last * size); ++k)
+      if (order.data()[k] < 0 || order.data()[k] >= plan_.source_rows())
+        throw Refused("a row that the data do not have");
+    nb::gil_scoped_release release;
+    auto began = std::chrono::steady_clock::now();
+    std::vector<double> losses;
+    for (int64_t k = first; k < last; ++k) {
+      Batch batch;
+      batch.order = order.data() + k * size;
+      batch.rows = std::min(size, rows - k * size);
+      batch.seed = seed;
+      batch.draw = static_cast<uint64_t>(step + (k - first));
+      number(settings[0], rates.data()[k - first]);
+      number(settings[1], static_cast<double>(step + (k - first) + 1));
+      number(settings[2], static_cast<double>(batch.rows));
+      plan_.step(batch);
+      losses.push_back(static_cast<double>(plan_.number(settings[3])));
+      if (!std::isfinite(losses.back())) break;
+      std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
+      if (spent.count() > seconds) break;
+    }
+    return losses;
+  }
+
+  size_t bytes() const { return plan_.bytes(); }
+
+ private:
+  static const Kernels<T>& kernels_checked(const std::string& isa) {
+    if (!machine_has(isa)) throw Refused("this machine does not have " + isa);
+    return kernels_of<T>(isa);
+  }
+  static std::vector<Shape> shapes_of(const std::vector<std::tuple<int64_t, int64_t>>& from) {
+    std::vector<Shape> shapes;
+    for (auto [rows, cols] : from) shapes.push_back({rows, cols});
+    return shapes;
+  }
+  static std::vector<Instruction> code_of(const std::vector<ItemTuple>& from) {
+    std::vector<Instruction> code;
+    for (const auto& item : from) code.push_back(instruction_of(item));
+    return code;
+  }
+  static std::vector<std::pair<int, int>> swaps_of(
+      const std::vector<std::tuple<int, int>>& from) {
+    std::vector<std::pair<int, int>> swaps;
+    for (auto [a, b] : from) swaps.push_back({a, b});
+    return swaps;
+  }
+  void fits(int id, size_t rows, size_t cols) const {
+    if (static_cast<int64_t>(rows) != plan_.rows_of(id) ||
+        static_cast<int64_t>(cols) != plan_.cols_of(id))
+      throw Refused("an array's shape is not its buffer's");
+  }
+  void number(int id, double value) {
+    if (id >= 0) plan_.set_number(id, static_cast<T>(value));
+  }
+
+  Plan<T> plan_;
+  std::vector<Array> held_;
+};
+
+template <class T>
+void bind_engine(nb::module_& m, const char* name) {
+  using E = Engine<T>;
+  nb::class_<E>(m, name)
+      .def(nb::init<const std::string&, const std::vector<std::tuple<int64_t, int64_t>>&,
+                    const std::vector<ItemTuple>&, const std::vector<std::tuple<int, int>>&,
+                    int64_t, int>())
+      .def("set", &E::set)
+      .def("get", &E::get)
+      .def("source", &E::source)
+      .def("batch_rows", &E::batch_rows)
+      .def("once", &E::once)
+      .def("run", &E::run)
+      .def_prop_ro("bytes", &E::bytes);
+}
+
+}  // namespace kb
+
+NB_MODULE(_native, m) {
+  nb::register_exception_translator([](const std::exception_ptr& p, void*) {
+    try {
+      std::rethrow_exception(p);
+    } catch (const kb::Refused& e) {
+      PyErr_SetString(PyExc_ValueError, e.what());
+    }
+  });
+  m.def("instruction_sets", &kb::instruction_sets);
+  m.def("codes", &kb::names_of_codes);
+  m.def("micros", &kb::names_of_micros);
+  kb::bind_engine<float>(m, "Engine32");
+  kb::bind_engine<double>(m, "Engine64");
+}

@@ -1,0 +1,67 @@
+#include "pool.h"
+
+namespace kb {
+
+namespace {
+constexpr int kSpins = 4000;  // some tens of microseconds
+
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+}  // namespace
+
+void Barrier::wait() {
+  if (members_ == 1) return;
+  unsigned round = round_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+    arrived_.store(0, std::memory_order_relaxed);
+    round_.fetch_add(1, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+      std::lock_guard<std::mutex> lock(mutex_);
+      awake_.notify_all();
+    }
+    return;
+  }
+  for (int k = 0; k < kSpins; ++k) {
+    if (round_.load(std::memory_order_acquire) != round) return;
+    relax();
+  }
+  std::unique_lock<std::mutex> lock(mutex_);
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  awake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != round; });
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Team::run(const std::function<void(int)>& work) {
+  if (size_ == 1) return work(0);
+  while (static_cast<int>(threads_.size()) + 1 < size_) {
+    int number = static_cast<int>(threads_.size()) + 1;
+    threads_.emplace_back([this, number] { member(number); });
+  }
+  work_ = &work;
+  start_.wait();
+  work(0);
+  finish_.wait();
+}
+
+void Team::member(int number) {
+  for (;;) {
+    start_.wait();
+    if (ending_) return;
+    (*work_)(number);
+    finish_.wait();
+  }
+}
+
+Team::~Team() {
+  if (threads_.empty()) return;
+  ending_ = true;
+  start_.wait();
+  for (auto& thread : threads_) thread.join();
+}
+
+}  // namespace kb

@@ -1,0 +1,49 @@
+// A team of threads that run the same function, and the barrier between its parts.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace kb {
+
+// Waits for all members of a team. It spins for a bounded time and then sleeps, so that
+// a busy machine costs a little speed and not the whole of it.
+class Barrier {
+ public:
+  explicit Barrier(int members) : members_(members) {}
+  void wait();
+
+ private:
+  const int members_;
+  std::atomic<int> arrived_{0};
+  std::atomic<unsigned> round_{0};
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable awake_;
+};
+
+// `size` threads, the caller being the first. Threads start at the first use.
+class Team {
+ public:
+  explicit Team(int size) : size_(size < 1 ? 1 : size), start_(size_), finish_(size_) {}
+  ~Team();
+  Team(const Team&) = delete;
+  Team& operator=(const Team&) = delete;
+
+  int size() const { return size_; }
+  void run(const std::function<void(int)>& work);  // work(0) on the caller
+
+ private:
+  void member(int number);
+
+  const int size_;
+  std::vector<std::thread> threads_;
+  const std::function<void(int)>* work_ = nullptr;
+  bool ending_ = false;
+  Barrier start_, finish_;
+};
+
+}  // namespace kb

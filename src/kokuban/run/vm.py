@@ -1,0 +1,153 @@
+"""The native engine from Python: a plan's buffers, and its runs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import SettingError, ShapeError
+from kokuban.expr import Const, Expr, Size, Symbol
+from kokuban.run.plan import Instruction, Plan
+
+PLACES = ("temporary", "full", "row", "column", "scalar", "number")
+
+
+@cache
+def native() -> Any:
+    """The compiled module, or None where the package was built without a compiler."""
+    try:
+        from kokuban import _native  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+    return _native
+
+
+@cache
+def instruction_set() -> str:
+    """The instruction set in use: the best the machine has, or KOKUBAN_ISA.
+
+    Raises SettingError if KOKUBAN_ISA names one that is not there.
+    """
+    have: list[str] = native().instruction_sets()
+    wanted = os.environ.get("KOKUBAN_ISA", have[-1])
+    if wanted not in have:
+        raise SettingError(
+            f"KOKUBAN_ISA is {wanted!r}; this build on this machine has "
+            f"{', '.join(have)}."
+        )
+    return wanted
+
+
+class Machine:
+    """A plan on the native engine: its buffers hold values between steps."""
+
+    def __init__(self, plan: Plan, dtype: Any, most_rows: int, threads: int = 1) -> None:
+        self.plan, self.dtype = plan, np.dtype(dtype)
+        module = native()
+        kind = module.Engine32 if self.dtype == np.float32 else module.Engine64
+        codes = {name: k for k, name in enumerate(module.codes())}
+        micros = {name: k for k, name in enumerate(module.micros())}
+        code = [_encoded(item, codes, micros) for item in plan.instructions]
+        self._engine = kind(
+            instruction_set(), plan.shapes, code, plan.swaps, most_rows, threads
+        )
+        self._place = {node: k for k, node in enumerate(plan.buffers)}
+        self._most = most_rows
+        for node, place in self._place.items():
+            if isinstance(node, Const):
+                self._engine.set(place, np.array(node.value, self.dtype, ndmin=2))
+
+    def set(self, values: Mapping[Symbol, np.ndarray]) -> None:
+        """Give symbols their values; those that the plan does not have are left out."""
+        for s, value in values.items():
+            if s in self._place:
+                array = np.ascontiguousarray(value, self.dtype)
+                self._engine.set(self._place[s], array)
+
+    def get(self, symbols: Sequence[Symbol]) -> dict[Symbol, np.ndarray]:
+        """The values that symbols have now."""
+        found: dict[Symbol, np.ndarray] = {}
+        for s in symbols:
+            found[s] = np.empty(s.shape, self.dtype)  # type: ignore[arg-type]
+            self._engine.get(self._place[s], found[s])
+        return found
+
+    def sources(self, data: Sequence[np.ndarray]) -> None:
+        """The data whose rows the plan takes, in the order of its sources."""
+        rows = {len(d) for d in data}
+        if len(rows) > 1:
+            raise ShapeError(f"The data have different numbers of rows: {sorted(rows)}.")
+        for number, array in enumerate(data):
+            self._engine.source(number, np.ascontiguousarray(array, self.dtype))
+
+    def once(self, values: Mapping[Symbol, np.ndarray], rows: int) -> list[np.ndarray]:
+        """One run with the given values, for a batch of `rows`; the outputs' values."""
+        self._engine.batch_rows(rows)
+        for node, place in self._place.items():
+            if isinstance(node, Size):
+                self._engine.set(place, np.full((1, 1), rows, self.dtype))
+        self.set(values)
+        self._engine.once(rows)
+        return [self._value(k, rows) for k in self.plan.outputs]
+
+    def _value(self, place: int, rows: int) -> np.ndarray:
+        shape = tuple(rows if d < 0 else d for d in self.plan.shapes[place])
+        value = np.empty(shape, self.dtype)
+        self._engine.get(place, value)
+        return value
+
+    def steps(
+        self,
+        order: np.ndarray,
+        size: int,
+        batches: tuple[int, int],
+        rates: np.ndarray,
+        step: int,
+        seed: int,
+        settings: tuple[Expr, Expr, Expr],
+        seconds: float,
+    ) -> list[float]:
+        """Steps over batches of `order`, `batches` from and to; each step's loss.
+
+        `settings` are the rate, the step's number and the loss. It comes back early when
+        `seconds` are over, so that Ctrl-C is heard, and at a loss that is not finite.
+        """
+        rate, number, _ = settings
+        sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
+        places = [
+            self._place.get(rate, -1),
+            self._place.get(number, -1),
+            sizes[0] if sizes else -1,
+            self.plan.outputs[0],
+        ]
+        losses: list[float] = self._engine.run(
+            order, size, *batches, rates, step, seed, places, seconds
+        )
+        return losses
+
+
+def _encoded(
+    item: Instruction, codes: Mapping[str, int], micros: Mapping[str, int]
+) -> tuple[Any, ...]:
+    def argument(a: tuple[str, int, float]) -> tuple[int, int, float]:
+        return PLACES.index(a[0]), a[1], a[2]
+
+    steps = [
+        (micros[s.micro], argument(s.a), argument(s.b), s.result, s.value)
+        for s in item.steps
+    ]
+    return (
+        codes[item.code],
+        item.result,
+        list(item.operands),
+        list(item.ints),
+        list(item.numbers),
+        steps,
+        item.registers,
+        item.barrier,
+        item.chain,
+    )
