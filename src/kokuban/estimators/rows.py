@@ -14,7 +14,8 @@ from kokuban.run import Program
 from kokuban.train.loop import Arrays, batches
 from kokuban.train.network import WEIGHTS
 
-BLOCK = 1 << 22  # how many entries of a sparse matrix are made dense at a time
+BLOCK_ROWS = 512  # at a time, so that a block's matrices stay in the cache
+BLOCK_ENTRIES = 1 << 22  # at most, so that a block of a sparse matrix can be dense
 
 
 class SparseRows:
@@ -43,9 +44,9 @@ def rows_of(data: Any, dtype: Any) -> Data:
 
 
 def blocks(data: Data) -> list[slice]:
-    """All rows of an array at once; of a sparse matrix, few enough to be dense."""
+    """The rows in pieces, each small enough to be run at once."""
     rows, columns = data.shape
-    many = rows if isinstance(data, np.ndarray) else max(1, BLOCK // columns)
+    many = max(1, min(BLOCK_ROWS, BLOCK_ENTRIES // columns))
     return [slice(*ends) for ends in batches(rows, many)]
 
 
