@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,9 @@ PLACES = ("temporary", "full", "row", "column", "scalar", "number")
 def native() -> Any:
     """The compiled module, or None where the package was built without a compiler."""
     try:
-        from kokuban import _native  # type: ignore[attr-defined]
+        return import_module("kokuban._native")
     except ImportError:
         return None
-    return _native
 
 
 @cache

@@ -8,7 +8,6 @@ moment leaves either the old values or the new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +20,7 @@ from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
 from kokuban.train.native import Native, native_for
+from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
 
@@ -29,14 +29,6 @@ class Rows(Protocol):
     """Data whose rows can be taken as a dense matrix, such as an array itself."""
 
     def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where training stands: whole steps done, and the values they left."""
-
-    step: int
-    values: Mapping[Symbol, np.ndarray]
 
 
 class Trainer:
@@ -259,7 +251,7 @@ def _native_pass(
             rates = np.full(len(many), rate)
         losses = native.bout(done, stop, rates)
         if not np.isfinite(losses[-1]):
-            native.rewind(trainer, done + len(losses) - 1, rate)
+            trainer.state = native.rewind(done + len(losses) - 1, rate)
             first, last = parts[done + len(losses) - 1]
             batch = {s: v[rows[first:last]] for s, v in data.items()}
             # raises with the layer, unless NumPy's rounding stays finite

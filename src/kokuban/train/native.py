@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +14,7 @@ from kokuban.expr import Expr, Symbol
 from kokuban.run.plan import NotLowered, Plan, lower
 from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native
-
-if TYPE_CHECKING:
-    from kokuban.train.loop import State, Trainer
+from kokuban.train.state import State
 
 SMALL = 5e5  # operations a step below which one thread is faster than two
 BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
@@ -134,13 +132,11 @@ class Native:
         if self.ahead == 0 or self._held is None:
             return state
         values = {**self._held.values, **self._machine.get(self._assigned)}
-        self._held = type(state)(self._held.step + self.ahead, values)
+        self._held = State(self._held.step + self.ahead, values)
         self.ahead = 0
         return self._held
 
-    def rewind(
-        self, trainer: Trainer, batch: int, rate: float | Callable[[int], float]
-    ) -> None:
+    def rewind(self, batch: int, rate: float | Callable[[int], float]) -> State:
         """Back to just before a batch whose step failed: the good steps once more."""
         assert self._held is not None
         held, again = self._held, self.ahead - 1
@@ -150,4 +146,4 @@ class Native:
             steps = range(held.step + self.ahead, held.step + again)
             rates = [rate(k) if callable(rate) else rate for k in steps]
             self.bout(first + self.ahead, batch, np.array(rates))
-        trainer.state = self.fetched(held)
+        return self.fetched(held)
