@@ -18,8 +18,9 @@ from kokuban.estimators.settings import Settings, Solver
 from kokuban.expr import Symbol
 from kokuban.optim import InverseScaling, Progress
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, State, Trainer, batches, one_pass
+from kokuban.train.loop import Arrays, Trainer, batches, one_pass
 from kokuban.train.network import WEIGHTS
+from kokuban.train.state import State
 
 SMALLEST_RATE = 1e-6  # where the adaptive learning rate ends
 Score = Callable[[Arrays], float]

@@ -18,8 +18,9 @@ from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, State, Trainer, batches, one_pass, shuffled
+from kokuban.train.loop import Arrays, Trainer, batches, one_pass, shuffled
 from kokuban.train.progress import Bar
+from kokuban.train.state import State
 from kokuban.train.stopping import EarlyStopping, Watch
 
 Evaluate = Callable[[Mapping[Symbol, np.ndarray]], Record]
