@@ -34,10 +34,18 @@ class Fitted:
         return self.history.stopped == "interrupted"
 
     @property
-    def net(self) -> str:
-        """The network as a formula, and its number of parameters."""
-        weights = sum(value.size for value in self.model.values.values())
-        return f"Y = {self.model.network.output!r}, {weights:,} parameters"
+    def sizes(self) -> str:
+        """The widths of the layers, such as 64-32-10, and the number of parameters."""
+        values = self.model.values
+        weights = [s for s in values if s.role == "parameter" and s.name[0] == "W"]
+        widths = [weights[0].shape[0], *(weight.shape[1] for weight in weights)]
+        count = sum(value.size for value in values.values())
+        return f"{'-'.join(map(str, widths))}, {count:,} parameters"
+
+    @property
+    def formula(self) -> str:
+        """The network's output."""
+        return repr(self.model.network.output)
 
 
 def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
@@ -52,7 +60,8 @@ def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
     model.initialise(settings.seed)
     batch = settings.batch(len(x))
     done = Fitted(model, History(), len(x), len(held or ()), batch, 0.0)
-    show.line("net", done.net)
+    show.line("net", done.sizes)
+    show.whole("", done.formula)
     show.line("training", _in_words(settings, done))
     began = time.perf_counter()
     # NumPy's products of a batch are too small for threads: they mostly wait, and for

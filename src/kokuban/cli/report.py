@@ -19,6 +19,12 @@ from kokuban.train.files import write_atomically
 
 MAX_CLASSES = 25  # of a confusion matrix; of more, the commonest mistakes are listed
 MAX_MISTAKES = 20
+LOSSES = (
+    "The training loss is the mean over an epoch, while the weights change and with "
+    "dropout; the validation loss is measured after it, without."
+)
+LOSS_OF_CLASSES = "cross-entropy of softmax, mean over rows"
+LOSS_OF_QUANTITY = "squared error of the standardised target, mean over rows"
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,14 @@ class Report:
 
     def html(self) -> str:
         """The page."""
-        title = f"Kokuban: {escape(', '.join(self.source.files))}"
+        title = f"Kokuban: {escape(self.source.name)}"
         parts = [
             f"<h1>{title}</h1>",
-            f"<p>{escape(self.data.about)}</p>",
+            f"<p>{escape(', '.join(self.source.files))}: {escape(self.data.about)}</p>",
             self._scores(),
             "<h2>Training</h2>",
             _figures(curves(self.fitted.history)),
+            f"<p class=small>{LOSSES}</p>",
             _table(self._training()),
             self._mistakes(),
             self._columns(),
@@ -81,7 +88,8 @@ class Report:
 
     def _training(self) -> Iterable[tuple[str, str]]:
         fitted, settings, history = self.fitted, self.settings, self.fitted.history
-        yield "Net", fitted.net
+        yield "Net", fitted.sizes
+        yield "Formula", fitted.formula
         yield (
             "Rows",
             f"{fitted.rows:,} learned from, {fitted.validation:,} for validation",
@@ -92,6 +100,8 @@ class Report:
             + (f"; {history.stopped}" if history.stopped != "epochs" else "")
             + (f"; epoch {history.best_epoch} is kept" if history.best_epoch else ""),
         )
+        classes = bool(self.data.coding.labels)
+        yield "Loss", LOSS_OF_CLASSES if classes else LOSS_OF_QUANTITY
         yield "Batches", f"of {fitted.batch} rows"
         yield (
             "Optimizer",
@@ -154,7 +164,7 @@ def _cell(cell: int, rows: int, right: bool) -> str:
         return "<td class=none>·</td>"
     share = 100 * cell / rows
     kind = "first" if right else "second"
-    shade = 15 + 0.6 * share  # percent; even a single mistake is seen
+    shade = 12 + 0.4 * share  # percent; even a single mistake is seen
     colour = f"color-mix(in srgb, var(--{kind}) {shade:.0f}%, transparent)"
     return f'<td style="background: {colour}">{share:.3g}<br><small>{cell:,}</small></td>'
 
@@ -203,7 +213,7 @@ STYLE = """\
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 70rem; padding: 1rem 1.2rem 3rem; line-height: 1.5;
   font-family: system-ui, sans-serif; color: light-dark(#1b1f1d, #e8ece9);
-  background: light-dark(#fff, #121915); overflow-wrap: anywhere; }
+  background: light-dark(#fff, #121915); overflow-wrap: break-word; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 .tiles { display: flex; flex-wrap: wrap; gap: .7rem; }
 .tiles div { background: var(--panel); border-radius: .5rem; padding: .6rem 1rem; }
@@ -215,13 +225,13 @@ table { border-collapse: collapse; font-size: .9rem; }
 td, th { padding: .25rem .6rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); font-weight: normal; }
 th { font-weight: 600; } .wide { overflow-x: auto; }
-.confusion td, .confusion th { text-align: center; min-width: 2.6rem;
-  padding: .2rem .35rem; border: 0; overflow-wrap: normal; line-height: 1.25; }
-.confusion small { opacity: .75; } .none { opacity: .4; }
+.confusion td, .confusion th { text-align: center; vertical-align: middle;
+  min-width: 2.6rem; padding: .2rem .35rem; border: 0; line-height: 1.25; }
+.confusion small { opacity: .8; } .confusion .none { opacity: .4; }
 .confusion .sum { opacity: .75; text-align: right; }
 pre { background: var(--panel); border-radius: .5rem; padding: .7rem 1rem;
   overflow-x: auto; }
-.small { font-size: .85rem; opacity: .8; }"""
+.facts th { white-space: nowrap; } .small { font-size: .85rem; opacity: .8; }"""
 
 PAGE = """\
 <!doctype html>

@@ -22,8 +22,8 @@ class Show:
         if not self.quiet:
             print(_wrapped(f"{label:<{LABEL}}{text}", " " * LABEL), flush=True)
 
-    def command(self, label: str, text: str) -> None:
-        """A command, left in one piece so that it can be copied; not if quiet."""
+    def whole(self, label: str, text: str) -> None:
+        """A formula or a command, left in one piece for copying; not if quiet."""
         if not self.quiet:
             print(f"{label:<{LABEL}}{text}", flush=True)
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,11 @@ class Source:
         learn, held = split(
             t, self.test_fraction, self.seed, bool(whole.labels), "--test-fraction"
         )
-        coding = TableCoding(TableEncoder.fit(table.take(learn), self.target, whole.task))
+        encoder = TableEncoder.fit(table.take(learn), self.target, whole.task)
+        reason = whole.target.reason  # why all rows ask for this task
+        coding = TableCoding(
+            replace(encoder, target=replace(encoder.target, reason=reason))
+        )
         about = "with a header" if table.header else "no header: columns by number"
         return Data(
             coding,

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
         command = shlex.join(["kokuban", *args.words])
         Report(source, data, settings, done, outcome, command).write(args.report)
         show.line("report", args.report)
-    show.command("next", _example(source, output))
+    show.whole("next", _example(source, output))
     return INTERRUPTED if done.interrupted else 0
 
 
