@@ -18,6 +18,7 @@ import array_api_strict
 import numpy as np
 import oracles
 import pytest
+from reading import parsed, unmarked
 
 import kokuban as kb
 from kokuban.expr import (
@@ -26,8 +27,6 @@ from kokuban.expr import (
     apply,
     from_records,
     order,
-    size,
-    substitute,
     symbol,
     to_records,
 )
@@ -238,26 +237,6 @@ def test_records_round_trip(case: Case) -> None:
 def test_written_form_gives_the_expression_back(case: Case) -> None:
     again = parsed(repr(case.expression), case.at)
     assert unmarked(again) is unmarked(case.expression)
-
-
-def unmarked(e: Expr) -> Expr:
-    """Without the marks that rows sum to 1, which are not written."""
-    marks = {n: n.args[0] for n in order([e]) if n.op and n.op.name == "distribution"}
-    return substitute([e], marks)[0]
-
-
-def parsed(text: str, symbols: Sequence[Symbol] | dict[Symbol, Any]) -> Expr:
-    """What a written form says: Python with our functions, `N×3` a shape."""
-    python = re.sub(r"(\w+)×(\w+)", r"_shape('\1', '\2')", text)
-    words = {name: name for name in ("all", "rows", "columns")}
-    names: dict[str, Any] = {s.name: s for s in symbols}
-    names |= {name: getattr(kb, name) for name in kb.ops.__all__ if hasattr(kb, name)}
-    names |= COMPOSITES
-    names |= {"dup": lambda x, to: kb.broadcast(x, to), "N": size("N")} | words
-    names |= {n: (lambda x, n=n, **a: apply(n, x, **a)) for n in ("slice", "place")}
-    names["_shape"] = lambda *dims: tuple(int(d) if d.isdigit() else d for d in dims)
-    made = eval(python, {"__builtins__": {}}, names)
-    return made if isinstance(made, Expr) else kb.constant(made)
 
 
 @every_operation

@@ -6,27 +6,20 @@ as an autograd function; later instructions use earlier results, so parts are sh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 from autograd.scipy import special as asp
-from hypothesis import HealthCheck, Phase, assume, given, settings, strategies as st
+from graphs import AT, A, Instruction, algebra, algebraic, back, r, s, starts, steady
+from hypothesis import assume, given, settings, strategies as st
 
 import kokuban as kb
-from kokuban.expr import Expr, Symbol, order, size
+from kokuban.expr import Expr, Symbol, order
 from kokuban.run import Program
 
 Array = Any
-
-steady = settings(
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    phases=[Phase.generate, Phase.shrink],
-)
 
 # ---------------------------------------------------------------- against autograd
 
@@ -141,15 +134,6 @@ LEAVES = {
 }
 
 
-@dataclass(frozen=True)
-class Instruction:
-    name: str
-    first: int
-    second: int
-
-
-# which arguments: counted from the last result, so that chains are common
-back = st.one_of(st.integers(0, 2), st.integers(0, 20))
 instructions = st.builds(Instruction, st.sampled_from([*ONE, *TWO]), back, back)
 
 
@@ -214,59 +198,6 @@ def test_every_kind_of_instruction_is_met() -> None:
 
 # ---------------------------------------------------------------- simplification
 
-s, t = kb.parameter("s", (1, 1)), kb.parameter("t", (1, 1))
-r, q = kb.parameter("r", (1, 3)), kb.parameter("q", (1, 3))
-c = kb.parameter("c", ("N", 1))
-A, B = kb.input("A", ("N", 3)), kb.input("B", ("N", 3))
-T = kb.distribution(kb.target("T", ("N", 3)))
-NUMBERS = (0.0, 1.0, -1.0, 2.0, -2.0, 3.0, 0.5, 0.1, -7.0)
-ATOMS = [s, t, r, q, c, A, B, T, size("N"), *map(kb.constant, NUMBERS)]
-_rng = np.random.default_rng(3)
-AT = {
-    x: _rng.uniform(0.5, 2.0, [4 if d == "N" else d for d in x.shape])
-    for x in (s, t, r, q, c, A, B)
-} | {T.args[0]: np.eye(3)[[0, 2, 1, 1]]}
-ALGEBRA: dict[str, Callable[[Expr, Expr], Expr]] = {
-    "add": lambda a, b: a + b,
-    "subtract": lambda a, b: a - b,
-    "multiply": lambda a, b: a * b,
-    "divide": lambda a, b: a / b,
-    "negate": lambda a, _: -a,
-    "square": lambda a, _: a**2,
-    "inverse": lambda a, _: a**-1,
-    "first power": lambda a, _: a**1,
-    "sum": lambda a, _: kb.sum(a),
-    "sum rows": lambda a, _: kb.sum(a, over="rows"),
-    "sum columns": lambda a, _: kb.sum(a, over="columns"),
-    "broadcast": lambda a, b: kb.broadcast(a, b.shape),
-    "transpose": lambda a, _: a.T,
-    "matmul": lambda a, b: a @ b,
-    "matmul transposed": lambda a, b: a.T @ b,
-    "exp": lambda a, _: kb.exp(a),
-    "log": lambda a, _: kb.log(a),
-    "sqrt": lambda a, _: kb.sqrt(a),
-    "softmax": lambda a, _: kb.softmax(a),
-    "sigmoid": lambda a, _: kb.sigmoid(a),
-}
-FREQUENT = ("add", "subtract", "multiply", "divide", "negate")
-algebra = st.builds(
-    Instruction,
-    st.one_of(st.sampled_from(FREQUENT), st.sampled_from([*ALGEBRA])),
-    back,
-    back,
-)
-
-
-def algebraic(program: Sequence[Instruction], start: Sequence[int]) -> Expr:
-    nodes = [ATOMS[k] for k in start]
-    for step in program:
-        i, j = (len(nodes) - 1 - k % len(nodes) for k in (step.first, step.second))
-        try:
-            nodes.append(ALGEBRA[step.name](nodes[i], nodes[j]))
-        except kb.errors.ShapeError:
-            continue
-    return nodes[-1]
-
 
 def _largest(values: Sequence[Array]) -> float:
     """The largest entry met on the way, which rounding is measured by.
@@ -277,9 +208,6 @@ def _largest(values: Sequence[Array]) -> float:
     assume(np.isfinite(entries).all() and entries.max() < 1e4)
     assume(entries[entries != 0].min(initial=1) > 1e-4)
     return float(entries.max())
-
-
-starts = st.lists(st.integers(0, len(ATOMS) - 1), min_size=2, max_size=6)
 
 
 @settings(steady, max_examples=1500)

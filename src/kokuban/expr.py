@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 
 from kokuban.errors import DataError, ExpressionError, FileFormatError, ShapeError
-from kokuban.op import ATOM, DIMENSIONS, NEGATION, Operation, operation
+from kokuban.op import ATOM, DIMENSIONS, NEGATION, POWER, Operation, operation
 from kokuban.shape import SCALAR, Dim, Shape, dimension, shape_of, show
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Expr:
             )
         block = self
         for axis, part in enumerate(key):
-            if part != slice(None):
+            if not isinstance(part, slice) or part != slice(None):
                 start, stop = _bounds(self, axis, part)
                 block = apply("slice", block, axis=axis, start=start, stop=stop)
         return block
@@ -189,7 +189,7 @@ def symbol(name: str, shape: Sequence[Dim], role: str) -> Symbol:
         raise ExpressionError(f"A symbol's name is text such as 'X', not {name!r}.")
     if role not in ROLES:
         raise ExpressionError(f"A symbol's role is one of {', '.join(ROLES)}.")
-    form = shape_of(tuple(shape))
+    form = shape_of(shape)
     made: Symbol = _intern(
         Symbol,
         (name, form, role),
@@ -464,8 +464,8 @@ def _form(node: Expr, depth: int) -> tuple[str, int]:
     if isinstance(node, Size):
         return node.dim, ATOM
     if isinstance(node, Const):
-        negative = is_number(node) and math.copysign(1.0, number(node)) < 0
-        return _value_text(node.value), NEGATION if negative else ATOM
+        text = _value_text(node.value)
+        return text, NEGATION if text[0] == "-" else POWER if is_number(node) else ATOM
     if depth == 0:
         return "…", ATOM
     if known := composite_of(node):
