@@ -1,0 +1,17 @@
+"""Checking gradients: numerical differentiation, and a verdict that says why."""
+
+from kokuban.gradcheck.report import Check, Kink, Result, Worst
+from kokuban.gradcheck.schemes import METHODS, differences
+from kokuban.gradcheck.taylor import taylor_slope
+from kokuban.gradcheck.verdict import check
+
+__all__ = [
+    "METHODS",
+    "Check",
+    "Kink",
+    "Result",
+    "Worst",
+    "check",
+    "differences",
+    "taylor_slope",
+]

@@ -1,0 +1,124 @@
+"""What a check is given, made ready or refused with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from kokuban.errors import DataError, ExpressionError, unknown
+from kokuban.expr import Expr, Symbol, order, symbols, written
+from kokuban.gradcheck.probe import depending
+from kokuban.gradcheck.schemes import Matrix
+from kokuban.rewrite import simplify
+from kokuban.run import Program
+from kokuban.run.reference import as_matrix
+from kokuban.shape import bind
+
+Values = dict[Symbol, Any]
+
+
+def named(key: object, loss: Expr) -> Symbol:
+    """The symbol of the loss that `key` is or names; a typed error for any other."""
+    known = symbols([loss])
+    if isinstance(key, str):
+        found = [s for s in known if s.name == key]
+        if not found:
+            raise unknown("symbol", key, (s.name for s in known))
+        key = found[0]
+    if not isinstance(key, Symbol):
+        raise ExpressionError(
+            "A check moves the entries of a symbol, such as a parameter; not of "
+            f"{key!r:.60}."
+        )
+    if key not in known:
+        raise ExpressionError(f"{key.name} does not stand in {written(loss, 4)}.")
+    if key.role == "counter":
+        raise ExpressionError(
+            f"{key.name} counts draws: its values are whole, and nothing is "
+            "differentiated by it."
+        )
+    return key
+
+
+def ready(given: Mapping[Symbol, Any], moved: Iterable[Symbol]) -> Values:
+    """The values as finite float64 matrices; DataError for what would mislead."""
+    asked, values = set(moved), Values()
+    for symbol, value in given.items():
+        matrix = as_matrix(symbol, value, np, np.float64)
+        if symbol in asked:
+            _refuse(symbol.name, np.asarray(value).dtype)
+        bad = np.argwhere(~np.isfinite(matrix))
+        if len(bad):
+            row, column = bad[0] + 1
+            found = matrix[tuple(bad[0])]
+            raise DataError(
+                f"{symbol.name} is {found} in row {row}, column {column}; a gradient is "
+                "checked at finite values."
+            )
+        values[symbol] = matrix
+    return values
+
+
+def _refuse(name: str, dtype: np.dtype[Any]) -> None:
+    if dtype.kind in "iub":
+        raise DataError(
+            f"{name} is given as whole numbers ({dtype}): a numerical derivative moves "
+            "them by a small step, which their type cannot hold. Write 1.0 for 1, or "
+            f"give {name}.astype(float)."
+        )
+    if dtype != np.float64:
+        digits = f" ({np.finfo(dtype).precision} digits)" if dtype.kind == "f" else ""
+        raise DataError(
+            f"{name} is {dtype}{digits}; a difference over a small step loses half of "
+            "the digits or more, so that a right gradient looks wrong. The check runs in "
+            f"float64: give {name}.astype(float)."
+        )
+
+
+def sizes_of(values: Values, sizes: Mapping[str, int] | None) -> dict[str, int]:
+    """The sizes of the named dimensions; ShapeError where two values disagree."""
+    known = dict(sizes or {})
+    for symbol, value in values.items():
+        bind(known, symbol.shape, tuple(value.shape), symbol.name)
+    return known
+
+
+def run(
+    outputs: Sequence[Expr], values: Values, sizes: Mapping[str, int]
+) -> list[Matrix]:
+    """The outputs' values, without warnings: what is not finite is told elsewhere."""
+    with np.errstate(all="ignore"):
+        return Program(outputs)(values, sizes=sizes)
+
+
+def finite_form(
+    loss: Expr, values: Values, sizes: Mapping[str, int]
+) -> tuple[Expr, float]:
+    """The loss as written, or simplified where only that is finite; and its value."""
+    for form in (loss, simplify(loss)):
+        value = run([form], values, sizes)[0].item()
+        if np.isfinite(value):
+            return form, value
+    nodes = order([loss])
+    for node, found in zip(nodes, run(nodes, values, sizes), strict=True):
+        bad = np.argwhere(~np.isfinite(found))
+        if len(bad):
+            row, column = bad[0] + 1
+            raise DataError(
+                f"The loss is {value} at these values; the first part that is not finite "
+                f"is {written(node, 4)}: {found[tuple(bad[0])]} in row {row}, column "
+                f"{column}."
+            )
+    raise AssertionError  # the loss itself is among the nodes
+
+
+def require_analytic(loss: Expr, symbol: Symbol) -> None:
+    """ExpressionError naming an operation on the way that has no complex derivative."""
+    for node in depending([loss], symbol):
+        if node.op is not None and node.op.kinks is not None:
+            raise ExpressionError(
+                f"The complex step needs analytic operations only, and {node.op.name} "
+                f"stands between {symbol.name} and the loss; take central differences."
+            )

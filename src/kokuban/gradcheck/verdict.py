@@ -1,0 +1,486 @@
+"""The check: derived and claimed gradients against numerical differentiation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from kokuban.errors import DataError, ExpressionError
+from kokuban.expr import Expr, Symbol, require, symbols
+from kokuban.gradcheck.inputs import (
+    Values,
+    finite_form,
+    named,
+    ready,
+    require_analytic,
+    run,
+    sizes_of,
+)
+from kokuban.gradcheck.probe import (
+    NEARLY_ZERO,
+    Estimate,
+    Line,
+    Loss,
+    Place,
+    Probe,
+    places,
+)
+from kokuban.gradcheck.report import Check, Kink, Result, Worst, pair, plural
+from kokuban.gradcheck.schemes import COMPLEX, Matrix, base_step, direction
+from kokuban.gradcheck.taylor import remainder_slope
+from kokuban.gradient import grad
+from kokuban.rewrite import simplify_all
+from kokuban.run.reference import by_symbol
+
+Claim: TypeAlias = "Expr | npt.ArrayLike"
+Wrt: TypeAlias = "Symbol | str | Sequence[Symbol | str]"
+
+LIMIT = 2000  # entries; in a larger parameter a sample is taken
+SAMPLE = 50
+SUSPECTS = 200  # entries where a claim disagrees, tested for corners
+DIRECTIONS = 20
+RTOL = 1e-6
+RTOL_FLOAT32 = 1e-3  # of an entry of a claim in float32, and SHARE_FLOAT32 of the largest
+SHARE_FLOAT32 = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What the checks of all parameters share; rtol None where none was given."""
+
+    loss: Expr
+    values: Values
+    sizes: dict[str, int]
+    method: str
+    rtol: float | None
+    atol: float
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two values of one derivative, and how far apart they may be."""
+
+    place: Place | None
+    given: float
+    against: float
+    allowed: float
+
+    @property
+    def gap(self) -> float:
+        gap = abs(self.given - self.against)
+        return math.inf if math.isnan(gap) else gap
+
+    @property
+    def failed(self) -> bool:
+        return not self.gap <= self.allowed
+
+    @property
+    def excess(self) -> float:
+        """The gap over what is allowed: what ranks the worst entry."""
+        if not self.gap:
+            return 0.0
+        return self.gap / self.allowed if self.allowed else math.inf
+
+
+def check(
+    L: Expr,
+    at: Mapping[Any, Any],
+    wrt: Wrt | None = None,
+    claims: Mapping[Any, Claim] | None = None,
+    *,
+    method: str = "central",
+    rtol: float | None = None,
+    atol: float = 0.0,
+    seed: int = 0,
+    sizes: Mapping[str, int] | None = None,
+) -> Check:
+    """Whether the gradients of L, a 1×1 expression, are right at the values `at`.
+
+    The gradient derived by each symbol of `wrt` (all parameters, if None) is held against
+    numerical differentiation in float64; `claims` gives someone's own gradients, arrays
+    or expressions by symbol or name, which are held against the derived ones. `method` is
+    "forward", "backward", "central", "5-point", "7-point" or "complex".
+
+    Two values agree within rtol (1e-6; 1e-3 for a claim in float32) of the entry, plus
+    atol, plus the bound on the differences' own error, which the report says. Entries
+    without a derivative, such as ReLU at 0, are named and left out. In a parameter of
+    more than 2000 entries 50 of them and 20 random directions, drawn by `seed`, are
+    differentiated; a claim is compared in every entry all the same. `sizes` gives the
+    size of a named dimension that no value has.
+
+    Raises ShapeError if L is not 1×1 or a value does not fit, DataError for values in
+    whole numbers or float32 (of what is differentiated by), or not finite, or missing,
+    ExpressionError for a symbol that L does not have or, with "complex", an operation
+    that is not analytic, and UnknownNameError for an unknown name or method.
+    """
+    loss = require(L, "What is checked")
+    base_step(method)
+    claimed = _named_claims(claims or {}, loss)
+    asked = _asked(wrt, loss, claimed)
+    derived = grad(loss, asked)
+    formulas = [c for c in claimed.values() if isinstance(c, Expr)]
+    given = by_symbol(symbols([loss, *formulas]), at)
+    values = ready(given, asked)
+    known = sizes_of(values, sizes)
+    form, value = finite_form(loss, values, known)
+    setting = _Setting(
+        form, values, known, method, rtol, atol, np.random.default_rng(seed)
+    )
+    gradients = run(derived, values, known)
+    worked_out = iter(run(simplify_all(formulas), values, known))
+    arrays = {
+        s: next(worked_out) if isinstance(c, Expr) else np.asarray(c)
+        for s, c in claimed.items()
+    }
+    results = tuple(
+        _examined(setting, symbol, np.array(g), arrays.get(symbol))
+        for symbol, g in zip(asked, gradients, strict=True)
+    )
+    return Check(value, results, tuple(_notes(given, form is not loss, arrays)))
+
+
+def _named_claims(claims: Mapping[Any, Claim], loss: Expr) -> dict[Symbol, Claim]:
+    """The claims by symbol; a typed error for what is neither numbers nor a formula."""
+    found: dict[Symbol, Claim] = {}
+    for key, claim in claims.items():
+        symbol = named(key, loss)
+        if isinstance(claim, str):
+            raise ExpressionError(
+                f"The claim for {symbol.name} is text, and formulas as text are not read "
+                "yet: give it as an expression, such as X.T @ (Y - T) / 2, or an array."
+            )
+        if not isinstance(claim, Expr) and np.asarray(claim).dtype.kind not in "iubf":
+            raise DataError(
+                f"The claim for {symbol.name} is neither an expression nor a matrix of "
+                f"real numbers: {claim!r:.60}."
+            )
+        found[symbol] = claim
+    return found
+
+
+def _asked(wrt: Wrt | None, loss: Expr, claimed: Iterable[Symbol]) -> list[Symbol]:
+    """What to differentiate by: `wrt`, else all parameters; and whatever is claimed."""
+    if wrt is None:
+        chosen = symbols([loss], "parameter")
+    else:
+        keys = [wrt] if isinstance(wrt, Expr | str) else list(wrt)
+        chosen = [named(key, loss) for key in keys]
+    found = list(dict.fromkeys([*chosen, *claimed]))
+    if not found:
+        raise ExpressionError(
+            "There is no parameter to differentiate by: name the symbols, wrt=[…]."
+        )
+    return found
+
+
+def _notes(
+    given: Mapping[Symbol, Any], simplified: bool, claims: Mapping[Symbol, Matrix]
+) -> Iterable[str]:
+    short = [
+        s.name for s, v in given.items() if str(getattr(v, "dtype", "")) == "float32"
+    ]
+    if short:
+        yield f"{', '.join(short)}: float32 values, taken as they are into float64."
+    if simplified:
+        yield "L as written is not finite here: its simplified form was checked."
+    coarse = [s.name for s, c in claims.items() if c.dtype == np.float32]
+    if coarse:
+        yield (
+            f"{', '.join(coarse)}: the claim is in float32, and compared no more closely "
+            "than that."
+        )
+
+
+# ---------------------------------------------------------------- one parameter
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One parameter: its derived gradient, a claim or None, and what may differ."""
+
+    symbol: Symbol
+    value: Matrix
+    gradient: Matrix
+    claim: Matrix | None
+    rtol: float
+    atol: float
+    loss: Loss
+    probe: Probe
+    rng: np.random.Generator
+
+    @property
+    def tested(self) -> Matrix:
+        """What is on trial: the claim, where there is one."""
+        return self.gradient if self.claim is None else self.claim
+
+    def compared(
+        self, place: Place | None, given: float, against: float, bound: float
+    ) -> _Compared:
+        size = max(abs(given), abs(against)) if math.isfinite(given) else abs(against)
+        return _Compared(place, given, against, self.rtol * size + self.atol + bound)
+
+
+def _examined(
+    setting: _Setting, symbol: Symbol, gradient: Matrix, claim: Matrix | None
+) -> Result:
+    """The check of one parameter."""
+    if setting.method == COMPLEX:
+        require_analytic(setting.loss, symbol)
+    blank = Result(symbol, False, gradient.shape, setting.method, claim is not None)
+    wrong = _unusable(symbol.name, gradient, claim)
+    if wrong is not None:
+        return replace(blank, diagnosis=wrong)
+    loss = Loss(setting.loss, symbol, setting.values, setting.sizes)
+    largest = float(np.max(np.abs(gradient)))
+    rtol, atol = RTOL if setting.rtol is None else setting.rtol, setting.atol
+    probe = Probe(loss, setting.method, rtol, largest, setting.rng)
+    if claim is not None and claim.dtype == np.float32 and setting.rtol is None:
+        rtol, atol = RTOL_FLOAT32, atol + SHARE_FLOAT32 * largest
+    case = _Case(
+        symbol, loss.value, gradient, claim, rtol, atol, loss, probe, setting.rng
+    )
+    return _judged(case, blank)
+
+
+def _unusable(name: str, gradient: Matrix, claim: Matrix | None) -> str | None:
+    """Why there is nothing to compare: a claim's shape, or a gradient not finite."""
+    if claim is not None and claim.shape != gradient.shape:
+        want = "×".join(str(n) for n in gradient.shape)
+        have = "×".join(str(n) for n in claim.shape) or "a plain number"
+        text = f"yours has the shape {have}, but {name} is {want}."
+        if claim.ndim != 2:
+            return f"{text} Everything is a matrix of two dimensions here."
+        if claim.shape != gradient.shape[::-1]:
+            return text
+        same = np.allclose(claim.T, gradient, rtol=1e-3, atol=0.0)
+        what = "the gradient" if same else "the right shape"
+        return f"{text} It is the transpose of {what}."
+    bad = np.argwhere(~np.isfinite(gradient))
+    if len(bad):
+        row, column = bad[0] + 1
+        return (
+            f"the derived gradient is not finite in {plural(len(bad), 'entry')}, first "
+            f"in ({row},{column}): L has no derivative there, or it overflows"
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    """The numerical derivatives of one parameter, and the derived ones beside them.
+
+    `defined` and `undefined` are by entry, `sides` how many along directions; `sharp` are
+    those good enough to judge by, `hidden` the number of the others; `compared` holds
+    the derived gradient against each, but for those hidden.
+    """
+
+    defined: dict[Place, Estimate]
+    undefined: dict[Place, Estimate]
+    sides: int
+    sharp: list[Estimate]
+    hidden: int
+    compared: list[_Compared]
+
+    @property
+    def sound(self) -> bool:
+        """Whether the derived gradient agrees."""
+        return not any(c.failed for c in self.compared)
+
+
+def _evidence(case: _Case, suspects: Sequence[Place]) -> _Evidence:
+    by_entry = {p: case.probe.at(p, float(case.gradient[p])) for p in _chosen(case)}
+    for p in suspects[:SUSPECTS]:
+        if p not in by_entry:
+            by_entry[p] = case.probe.at(p, float(case.gradient[p]))
+        if not by_entry[p].undefined:
+            break  # the claim is wrong there, whatever it is elsewhere
+    defined = {p: e for p, e in by_entry.items() if not e.undefined}
+    sides = _along_directions(case)
+    rows: list[tuple[Place | None, float, Estimate]] = [
+        *((p, float(case.gradient[p]), e) for p, e in defined.items()),
+        *((None, expected, e) for expected, e in sides),
+    ]
+    sharp = [e for _, expected, e in rows if case.probe.sees(e, expected)]
+    compared = [
+        case.compared(place, expected, e.value, e.bound)
+        for place, expected, e in rows
+        if case.probe.sees(e, expected) or abs(e.value - expected) > e.bound
+    ]
+    undefined = {p: e for p, e in by_entry.items() if e.undefined}
+    hidden = len(rows) - len(sharp)
+    return _Evidence(defined, undefined, len(sides), sharp, hidden, compared)
+
+
+def _judged(case: _Case, blank: Result) -> Result:
+    """Differentiate numerically, compare, and say what was found."""
+    suspects = _suspects(case)
+    evidence = _evidence(case, suspects)
+    claimed = case.claim is not None and evidence.sound
+    pool = _claim_compared(case, evidence, suspects) if claimed else evidence.compared
+    failed = [c for c in pool if c.failed]
+    steps = [e.step for e in evidence.sharp] or [math.nan]
+    kinks = _kinks(evidence.undefined)
+    return replace(
+        blank,
+        ok=bool(evidence.sharp) and not failed,
+        claimed=claimed,
+        steps=(min(steps), max(steps)),
+        entries=len(evidence.defined),
+        directions=evidence.sides,
+        hidden=evidence.hidden,
+        failed=sum(c.place is not None for c in failed) or len(failed),
+        gap=_relative_gap(case, pool),
+        rtol=case.rtol,
+        atol=case.atol,
+        bound=max((e.bound for e in evidence.sharp), default=math.nan),
+        slope=_slope(case, evidence.undefined),
+        kinks=kinks,
+        worst=_worst(case.symbol.name, pool, claimed),
+        diagnosis="\n".join(_findings(case, evidence, pool, kinks)) or None,
+    )
+
+
+def _suspects(case: _Case) -> list[Place]:
+    """In a large parameter, where a claim disagrees, the furthest first."""
+    if case.claim is None or case.gradient.size <= LIMIT:
+        return []
+    gap = np.abs(case.claim - case.gradient)
+    gap[np.isnan(gap)] = np.inf
+    largest = float(np.max(np.abs(case.gradient)))
+    limit = case.rtol * np.maximum(np.abs(case.claim), largest) + case.atol
+    furthest = np.argsort(-gap, axis=None)[: int(np.sum(~(gap <= limit)))]
+    rows, columns = np.unravel_index(furthest, gap.shape)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
+
+
+def _chosen(case: _Case) -> list[Place]:
+    """The entries to differentiate by: all, or a sample of a large parameter's."""
+    every = places(case.gradient.shape)
+    if len(every) <= LIMIT:
+        return every
+    sample = case.rng.choice(len(every), SAMPLE, replace=False)
+    return [every[int(k)] for k in np.sort(sample)]
+
+
+def _along_directions(case: _Case) -> list[tuple[float, Estimate]]:
+    """In a large parameter, the gradient's and L's slope along random directions."""
+    found = []
+    for _ in range(DIRECTIONS if case.gradient.size > LIMIT else 0):
+        v = direction(case.value, case.rng)
+        expected = float(np.sum(case.gradient * v))
+        estimate = case.probe.along(Line(case.loss, ..., v), expected)
+        if not estimate.undefined:
+            found.append((expected, estimate))
+    return found
+
+
+def _kinks(undefined: Mapping[Place, Estimate]) -> tuple[Kink, ...]:
+    """The entries without a derivative, by the operations to blame."""
+    groups: dict[tuple[str, ...], list[Place]] = {}
+    for place, estimate in undefined.items():
+        groups.setdefault(estimate.near, []).append(place)
+    return tuple(Kink(names, tuple(found)) for names, found in groups.items())
+
+
+def _claim_compared(
+    case: _Case, evidence: _Evidence, suspects: Sequence[Place]
+) -> list[_Compared]:
+    """The claim against the derived gradient, wherever there is a derivative.
+
+    Both are worked out without differences, so that the usual bound is enough for every
+    entry, though some differences may be coarser.
+    """
+    assert case.claim is not None
+    left_out = set(evidence.undefined)
+    if suspects and left_out.issuperset(suspects[:SUSPECTS]):
+        left_out.update(suspects)  # too many to test, and every one tested was a corner
+    usual = float(np.median([e.bound for e in evidence.sharp] or [0.0]))
+    found = []
+    for p in places(case.gradient.shape):
+        if p not in left_out:
+            own = evidence.defined[p].bound if p in evidence.defined else usual
+            given, against = float(case.claim[p]), float(case.gradient[p])
+            found.append(case.compared(p, given, against, min(own, usual)))
+    return found
+
+
+def _relative_gap(case: _Case, pool: Sequence[_Compared]) -> float:
+    gap = max((c.gap for c in pool), default=math.nan)
+    largest = float(np.max(np.abs(case.gradient)))
+    size = max(largest, NEARLY_ZERO * case.probe.steepness)
+    return gap / size if size else gap
+
+
+def _worst(name: str, pool: Sequence[_Compared], claimed: bool) -> Worst | None:
+    if not pool:
+        return None
+    c = max(pool, key=lambda c: c.excess)
+    row, column = c.place if c.place is not None else (None, None)
+    words = ("yours", "gradient") if claimed else ("gradient", "differences")
+    return Worst(name, row, column, c.given, c.against, *words)
+
+
+def _slope(case: _Case, kinks: Iterable[Place]) -> float:
+    """The Taylor slope along a random direction through the entries with a derivative."""
+    v = direction(case.value, case.rng)
+    for p in kinks:
+        v[p] = 0.0
+    slope = float(np.sum(case.tested * v))
+    if not (math.isfinite(slope) and v.any()):
+        return math.nan
+    line = Line(case.loss, ..., v)
+    usual = base_step("central")
+    sigmas = (case.probe.noise(usual * 2.0**-k) for k in range(0, 20, 5))
+    sigma = next(filter(math.isfinite, sigmas), math.inf)
+    return remainder_slope(line, slope, sigma, lambda e: not line.touched((0.0, e)))
+
+
+# ---------------------------------------------------------------- diagnosis
+
+
+def _findings(
+    case: _Case, evidence: _Evidence, pool: Sequence[_Compared], kinks: Sequence[Kink]
+) -> Iterable[str]:
+    """What is wrong or undefined, a line for each finding."""
+    if not evidence.sound:
+        yield (
+            "the derived gradient and the differences disagree: either L is too rough "
+            "for differences here, or a rule is wrong; please report the formula"
+        )
+    elif case.claim is not None and any(c.failed for c in pool):
+        yield from _mistake(case, pool)
+    if kinks:
+        yield f"undefined here: {', '.join(str(k) for k in kinks)}"
+    if evidence.hidden:
+        yield (
+            f"{plural(evidence.hidden, 'derivative')} could not be judged: the rounding "
+            "of L over the step, or its curvature, exceeds a hundredth of it"
+        )
+    if not evidence.sharp:
+        yield "nothing could be checked"
+
+
+def _mistake(case: _Case, pool: Sequence[_Compared]) -> list[str]:
+    """The mistake that explains the claim in every entry, if one is found."""
+    assert case.claim is not None
+    bad = np.argwhere(~np.isfinite(case.claim))
+    if len(bad):
+        row, column = bad[0] + 1
+        count = plural(len(bad), "entry")
+        return [f"yours is not finite in {count}, first in ({row},{column})"]
+    given, against, allowed = np.array([(c.given, c.against, c.allowed) for c in pool]).T
+    size = float(against @ against)
+    ratio = float(given @ against) / size if size else math.nan
+    if np.all(np.abs(given - ratio * against) <= allowed * max(1.0, abs(ratio))):
+        return [f"yours is {pair(ratio, 1.0)[0]} times the gradient in every entry"]
+    if case.claim.shape == case.gradient.T.shape and np.allclose(
+        case.claim, case.gradient.T, rtol=1e-3, atol=0.0
+    ):
+        return ["yours is the transpose of the gradient"]
+    return []
