@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits, make_multilabel_classification, make_r
 from kokuban import estimators as ours
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # ten epochs are not meant to converge
+    "ignore::sklearn.exceptions.ConvergenceWarning"  # short fits, on purpose
 )
 CLOSE = {"rtol": 0, "atol": 1e-6}
 

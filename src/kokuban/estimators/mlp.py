@@ -42,7 +42,8 @@ class Perceptron(NetworkEstimator):
         if not np.isfinite(y).all():
             return math.nan
         weights = held_out[WEIGHTS].ravel() if WEIGHTS in held_out else None
-        return self._score_of(held_out[problem.t], y, weights)
+        with np.errstate(over="ignore"):  # a score of -inf is no news
+            return self._score_of(held_out[problem.t], y, weights)
 
 
 @final
