@@ -235,12 +235,33 @@ void elementwise(const Call<T>& call, int64_t lo, int64_t hi) {
 
 // ---------------------------------------------------------------- rows and their sums
 
-// The entries of a row beyond its last column, as a vector: `fill` where there are none.
+// Index vectors, read at an offset: `inside` + lanes - n is a mask of the first n lanes,
+// `places` + n the lanes rotated by n.
+template <class T>
+struct Tables {
+  using Int = decltype(ints<vec<T>>{}[0] + 0);
+  Int inside[2 * kLanes<T>] = {}, places[2 * kLanes<T>] = {};
+  constexpr Tables() {
+    for (int k = 0; k < kLanes<T>; ++k) {
+      inside[k] = -1;
+      places[k] = places[k + kLanes<T>] = k;
+    }
+  }
+};
+template <class T>
+constexpr Tables<T> kTables{};
+
+template <class T>
+inline ints<vec<T>> loaded(const typename Tables<T>::Int* from) {
+  ints<vec<T>> x;
+  memcpy(&x, from, sizeof x);
+  return x;
+}
+
+// A vector of a row of which only the first `valid` entries are columns: `fill` beyond.
 template <class T>
 inline vec<T> tail(const T* from, int64_t valid, T fill) {
-  alignas(64) T lane[kLanes<T>];
-  for (int k = 0; k < kLanes<T>; ++k) lane[k] = k < valid ? from[k] : fill;
-  return load(lane);
+  return select(loaded<T>(kTables<T>.inside + kLanes<T> - valid), load(from), all<T>(fill));
 }
 
 // f of each vector of a row of X, in order; entries beyond the last column are `fill`.
@@ -255,25 +276,32 @@ inline void along_row(const Matrix<T>& x, int64_t row, T fill, F f) {
 }
 
 template <class T>
-inline T added(vec<T> x) {
-  T total = x[0];
-  for (int k = 1; k < kLanes<T>; ++k) total += x[k];
-  return total;
+inline vec<T> rotated(vec<T> x, int by) {
+#if defined(__clang__)
+  vec<T> y;
+  for (int k = 0; k < kLanes<T>; ++k) y[k] = x[(k + by) % kLanes<T>];
+  return y;
+#else
+  return __builtin_shuffle(x, loaded<T>(kTables<T>.places + by));
+#endif
 }
 
 template <class T>
-inline vec<T> larger(vec<T> a, vec<T> b) {  // NaN of either stays
-  return select(b != b, b, select(a > b, a, select(a != a, a, b)));
+inline T added(vec<T> x) {
+  for (int by = kLanes<T> / 2; by > 0; by /= 2) x += rotated<T>(x, by);
+  return x[0];
 }
 
+// The largest entry of a row, NaN aside.
 template <class T>
 inline T row_largest(const Matrix<T>& x, int64_t row) {
   vec<T> most = all<T>(-T(INFINITY));
-  along_row(x, row, -T(INFINITY), [&](vec<T> v) { most = larger<T>(most, v); });
-  T best = most[0];
-  for (int k = 1; k < kLanes<T>; ++k)
-    best = (best != best || best > most[k]) ? best : most[k];
-  return best;
+  along_row(x, row, -T(INFINITY), [&](vec<T> v) { most = select(v > most, v, most); });
+  for (int by = kLanes<T> / 2; by > 0; by /= 2) {
+    vec<T> other = rotated<T>(most, by);
+    most = select(other > most, other, most);
+  }
+  return most[0];
 }
 
 template <class T>
@@ -290,7 +318,14 @@ inline void put(const Matrix<T>& y, int64_t row, T value) {
 
 template <class T>
 void row_max(const Call<T>& call, int64_t lo, int64_t hi) {
-  for (int64_t i = lo; i < hi; ++i) put(call.result, i, row_largest(call.operands[0], i));
+  for (int64_t i = lo; i < hi; ++i) {
+    T nan = T(0);  // 0, or NaN where the row has one
+    along_row(call.operands[0], i, T(0), [&](vec<T> v) {
+      vec<T> there = select(v != v, v, all<T>(T(0)));
+      nan += added<T>(there);
+    });
+    put(call.result, i, row_largest(call.operands[0], i) + nan);
+  }
 }
 
 template <class T>
