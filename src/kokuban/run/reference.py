@@ -195,7 +195,8 @@ def evaluate(
 def by_symbol(known: Sequence[Symbol], values: Mapping[Any, Any]) -> dict[Symbol, Any]:
     """`values` with names replaced by the symbols that bear them.
 
-    A symbol that the expressions do not have is left out; an unknown name is an error.
+    Symbols that the expressions do not have are kept: they may tell a dimension's size.
+    A name that the expressions do not have is an error.
     """
     names: dict[str, Symbol] = {}
     for symbol in known:
@@ -216,7 +217,7 @@ def by_symbol(known: Sequence[Symbol], values: Mapping[Any, Any]) -> dict[Symbol
         if symbol in found:
             raise DataError(f"{symbol.name!r} is given twice, by symbol and by name.")
         found[symbol] = value
-    return {s: v for s, v in found.items() if s in known}
+    return found
 
 
 def namespace_of(values: Any) -> Any:
@@ -232,12 +233,9 @@ def namespace_of(values: Any) -> Any:
 
 def common_dtype(xp: Any, values: Mapping[Symbol, Any]) -> Any:
     """The type to run in: what the floating values agree on, else float64."""
-    kinds = [
-        v.dtype
-        for v in values.values()
-        if _is_array(xp, v) and xp.isdtype(v.dtype, FLOATING)
-    ]
-    return xp.result_type(*kinds) if kinds else xp.float64
+    kinds = [xp.asarray(v).dtype for v in values.values() if _is_array(xp, v)]
+    floating = [kind for kind in kinds if xp.isdtype(kind, FLOATING)]
+    return xp.result_type(*floating) if floating else xp.float64
 
 
 def _is_array(xp: Any, value: Any) -> bool:
