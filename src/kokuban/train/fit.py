@@ -84,11 +84,8 @@ class Run:
     def go(self) -> Mapping[Symbol, np.ndarray]:
         """Train to the end, or until stopped; the values to keep."""
         per_epoch = len(batches(self.rows, self.settings.batch_size))
-        with Bar(
-            self.settings.epochs * per_epoch,
-            self.epoch * per_epoch + self.position,
-            self.show,
-        ) as bar:
+        done = self.epoch * per_epoch + self.position
+        with Bar(self.settings.epochs, per_epoch, done, self.show) as bar:
             try:
                 with Interrupt() as interrupt:
                     while self.epoch < self.settings.epochs and not self._stopped():
