@@ -6,6 +6,9 @@ import time
 import warnings
 from dataclasses import dataclass
 
+import numpy as np
+
+from kokuban.cli.coding import Matrix
 from kokuban.cli.score import count
 from kokuban.cli.settings import Settings
 from kokuban.cli.show import Show
@@ -77,14 +80,33 @@ def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
             batch_size=batch,
             validation=None if held is None else (held.x, held.targets()),
             seed=settings.seed,
-            stopping=None if held is None else EarlyStopping(settings.patience),
-            metrics=["accuracy" if classes else "r2"],
+            stopping=None if held is None else stopping(settings.patience, classes),
+            metrics=["accuracy", brier] if classes else ["r2"],
             progress=False if show.quiet else None,
         )
     seconds = time.perf_counter() - began
     done = Fitted(model, history, len(x), done.validation, batch, seconds)
     show.line("learned", _history_in_words(done))
     return done
+
+
+def brier(t: Matrix, y: Matrix) -> float:
+    """The squared distance of probabilities from what happened, mean over rows.
+
+    Brier, "Verification of forecasts expressed in terms of probability", Monthly Weather
+    Review 78 (1950), eq. 2.
+    """
+    return float(np.mean(np.sum((y - t) ** 2, axis=1)))
+
+
+def stopping(patience: int, classes: bool) -> EarlyStopping:
+    """Which epoch is the best: that of the smallest squared error.
+
+    The cross-entropy would let a few rows decide that the network is sure of and wrong
+    about, and end training long before the most rows are right.
+    """
+    monitor = "val_brier" if classes else "val_loss"
+    return EarlyStopping(patience, monitor=monitor, smaller_is_better=True)
 
 
 def _in_words(settings: Settings, done: Fitted) -> str:

@@ -189,10 +189,10 @@ def _train_settings(group: Group) -> None:
         "--patience",
         type=int,
         metavar="N",
-        help="end after N epochs without progress on "
-        f"{round(VALIDATION * 100)} %% of the rows to learn from, and keep the best "
-        "epoch; 0 to learn from all of them, for all epochs "
-        f"(default {default.patience})",
+        help="end after N epochs in which the squared error (of the probabilities, where "
+        f"there are classes) did not fall on {round(VALIDATION * 100)} %% of the rows to "
+        "learn from, set apart for that, and keep the best epoch; 0 to learn from all "
+        f"rows, for all epochs (default {default.patience})",
     )
     add(
         "--seed",
@@ -242,9 +242,15 @@ def _separator(group: Group) -> None:
     group.add_argument(
         "--separator",
         metavar="CHARACTER",
+        type=_character,
         default=",",
-        help="between the columns of a table (default: a comma)",
+        help="between the columns of a table, or tab (default: a comma)",
     )
+
+
+def _character(text: str) -> str:
+    """A character, which may be called tab."""
+    return "\t" if text == "tab" else text
 
 
 def _sizes(text: str) -> tuple[int, ...]:

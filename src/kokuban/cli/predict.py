@@ -15,12 +15,15 @@ from kokuban.cli.coding import Coding, TableCoding
 from kokuban.cli.saved import open_saved
 from kokuban.cli.score import count, score
 from kokuban.cli.show import note
+from kokuban.cli.writing import require_writable
 from kokuban.errors import SettingError
 from kokuban.train.files import write_atomically
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict as the options say; the exit code."""
+    if args.output is not None:
+        require_writable(args.output, (args.model, *args.data))
     saved = open_saved(args.model)
     if args.probabilities and not saved.coding.labels:
         raise SettingError("A quantity has no probabilities: leave --probabilities out.")

@@ -21,7 +21,8 @@ MAX_CLASSES = 25  # of a confusion matrix; of more, the commonest mistakes are l
 MAX_MISTAKES = 20
 LOSSES = (
     "The training loss is the mean over an epoch, while the weights change and with "
-    "dropout; the validation loss is measured after it, without."
+    "dropout; the validation loss is measured after it, without. The epoch that is kept "
+    "has the smallest squared error on the validation rows."
 )
 LOSS_OF_CLASSES = "cross-entropy of softmax, mean over rows"
 LOSS_OF_QUANTITY = "squared error of the standardised target, mean over rows"
@@ -166,7 +167,7 @@ def _cell(cell: int, rows: int, right: bool) -> str:
     kind = "first" if right else "second"
     shade = 12 + 0.4 * share  # percent; even a single mistake is seen
     colour = f"color-mix(in srgb, var(--{kind}) {shade:.0f}%, transparent)"
-    return f'<td style="background: {colour}">{share:.3g}<br><small>{cell:,}</small></td>'
+    return f'<td style="background: {colour}">{share:.1f}<br><small>{cell:,}</small></td>'
 
 
 def _commonest_mistakes(score: ClassScore) -> str:

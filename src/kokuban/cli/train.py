@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import tempfile
 from dataclasses import fields
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +14,7 @@ from kokuban.cli.score import count, scored
 from kokuban.cli.settings import Settings
 from kokuban.cli.show import Show, columns_in_words
 from kokuban.cli.source import Data, Source
-from kokuban.errors import StorageError
+from kokuban.cli.writing import require_writable
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -26,8 +25,9 @@ def run(args: argparse.Namespace) -> int:
     """Train as the options say; the exit code."""
     source, settings = _given(Source, args), _given(Settings, args)
     output = args.output or f"{source.name}.safetensors"
-    for path in filter(None, (output, args.report)):
-        require_writable(path)
+    require_writable(output, source.files)
+    if args.report is not None:
+        require_writable(args.report, (*source.files, output))
     show = Show(args.quiet)
     data = source.open()
     describe(source, data, show)
@@ -52,18 +52,6 @@ def _given(kind: type[T], args: argparse.Namespace) -> T:
     """The record of the options that were given, its own defaults for the others."""
     found = {field.name: getattr(args, field.name) for field in fields(kind)}
     return kind(**{name: value for name, value in found.items() if value is not None})
-
-
-def require_writable(path: str) -> None:
-    """StorageError, before hours are spent, where a file could not be written."""
-    target = Path(path)
-    try:
-        if target.is_dir():
-            raise IsADirectoryError(None, "it is a folder")
-        with tempfile.TemporaryFile(dir=target.parent):
-            pass
-    except OSError as error:
-        raise StorageError(f"Cannot write {path!r}: {error.strerror}.") from error
 
 
 def describe(source: Source, data: Data, show: Show) -> None:
