@@ -224,9 +224,9 @@ void bind_engine(nb::module_& m, const char* name) {
       .def(nb::init<const std::string&, const std::vector<std::tuple<int64_t, int64_t>>&,
                     const std::vector<ItemTuple>&, const std::vector<std::tuple<int, int>>&,
                     int64_t, int>())
-      .def("set", &E::set)
-      .def("get", &E::get)
-      .def("source", &E::source)
+      .def("set", &E::set, nb::arg("id"), nb::arg("values").noconvert())
+      .def("get", &E::get, nb::arg("id"), nb::arg("values").noconvert())
+      .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())
       .def("batch_rows", &E::batch_rows)
       .def("once", &E::once)
       .def("run", &E::run)

@@ -1,0 +1,348 @@
+"""The native engine against the reference: every operation, net, loss and optimizer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kokuban as kb
+from kokuban import ops
+from kokuban.errors import SettingError
+from kokuban.expr import Expr, Symbol, apply, symbol
+from kokuban.gradient import grad
+from kokuban.op import Operation, Sample, operations
+from kokuban.rewrite import simplify_all
+from kokuban.run import Program
+from kokuban.run.plan import NotLowered, lower
+from kokuban.run.vm import Machine, native
+
+pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
+
+SIZES = (1, 2, 3, 15, 16, 17, 31, 33, 63, 65, 127, 129)
+CLOSE: dict[Any, float] = {np.float64: 1e-12, np.float32: 2e-5}
+
+
+def both(
+    outputs: list[Expr], values: dict[Symbol, np.ndarray], dtype: Any, threads: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each output's value by the reference and by the native engine."""
+    rows = next((len(v) for s, v in values.items() if s.shape[0] == "N"), 1)
+    given = {s: v.astype(dtype) for s, v in values.items()}
+    machine = Machine(lower(outputs), dtype, rows, threads)
+    return zip(Program(outputs)(given, np, dtype), machine.once(given, rows), strict=True)
+
+
+def draw(sample: Sample, shape: tuple[int, int], seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    value = rng.uniform(sample.low, sample.high, shape)
+    near = np.abs(value - sample.around) < sample.gap
+    return np.where(near, sample.around + sample.gap, value)
+
+
+CASES = [
+    pytest.param(op, sample, id=f"{op.name}-{k}")
+    for op in operations()
+    for k, sample in enumerate(op.samples)
+    if op.name != "dropout_mask"
+]
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_operation_agrees(op: Operation, sample: Sample, dtype: Any) -> None:
+    xs = [symbol(f"x{k}", s, "input") for k, s in enumerate(sample.shapes)]
+    values = {x: draw(sample, x.shape, k) for k, x in enumerate(xs)}  # type: ignore[arg-type]
+    for reference, mine in both([apply(op.name, *xs, **sample.attrs)], values, dtype):
+        np.testing.assert_allclose(mine, reference, rtol=CLOSE[dtype], atol=CLOSE[dtype])
+
+
+def test_dropout_mask_is_the_reference_s() -> None:
+    """The masks of a training run, seen through the weights that they leave."""
+    net = kb.nn.Sequential(kb.nn.Affine(5, 7), kb.nn.Dropout(0.3), kb.nn.Affine(7, 3))
+    rng = np.random.default_rng(0)
+    data, targets = rng.normal(size=(50, 5)), rng.normal(size=(50, 3))
+    values = []
+    for engine in ("numpy", "native"):
+        model = kb.Model(net, loss="mse", dtype=np.float64)
+        model.fit(data, targets, epochs=3, batch_size=7, seed=5, engine=engine)
+        values.append([model.values[s] for s in model.values])
+    for a, b in zip(*values, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("size", SIZES)
+def test_products_of_all_sizes(size: int, dtype: Any) -> None:
+    """Each dimension of a product takes each size while the others keep theirs."""
+    rng = np.random.default_rng(size)
+    for m, k, n in ((size, 17, 33), (17, size, 33), (33, 17, size), (size, size, size)):
+        a, b = symbol("A", (m, k), "input"), symbol("B", (k, n), "input")
+        c = symbol("C", (m, n), "input")
+        values = {s: rng.normal(size=s.shape) for s in (a, b, c)}  # type: ignore[arg-type]
+        outputs = [a @ b, a.T @ c, c @ b.T, (a @ b).T, kb.softmax(c), ops.logsumexp(c)]
+        outputs += [kb.sum(c, over=over) for over in ("all", "rows", "columns")]
+        outputs += [ops.row_max(c), kb.exp(c) * a[:, 0:1] + b[0:1, :] / 3]
+        for reference, mine in both(outputs, values, dtype, threads=2):
+            scale = np.max(np.abs(reference))
+            tolerance = 1e-12 if dtype == np.float64 else 2e-6 * np.sqrt(k + m)
+            np.testing.assert_allclose(mine, reference, rtol=0, atol=tolerance * scale)
+
+
+ACTIVATIONS = [n for n in sorted(kb.nn.activations.BY_NAME) if n not in ("step",)]
+LAYERS = {
+    **{name: (kb.nn.activations.BY_NAME[name](),) for name in ACTIVATIONS},
+    "layer norm": (kb.nn.LayerNorm(6), kb.nn.Tanh()),
+    "residual": (kb.nn.Residual(kb.nn.Affine(6, 6), kb.nn.Sigmoid()),),
+    "scalar": (kb.nn.ScalarAffine(), kb.nn.Tanh()),
+    "dropout": (kb.nn.Dropout(0.25),),
+}
+OPTIMIZERS = [
+    kb.optim.SGD(0.05),
+    kb.optim.SGD(kb.optim.Cosine(0.05), weight_decay=0.01),
+    kb.optim.Momentum(0.02),
+    kb.optim.Nesterov(0.02),
+    kb.optim.RMSprop(0.003),
+    kb.optim.Adagrad(0.02),
+    kb.optim.Adam(0.003, clip_norm=0.5),
+    kb.optim.AdamW(0.003, clip_value=0.1),
+]
+LOSSES = [n for n in kb.nn.LOSSES if n not in ("cross_entropy", "binary_cross_entropy")]
+
+
+def trained(
+    inner: tuple[kb.nn.Layer, ...],
+    loss: str,
+    optimizer: kb.optim.Optimizer,
+    dtype: Any,
+    engine: str,
+) -> list[np.ndarray]:
+    """The values after some fifty steps, some of them with a short batch."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(45, 5))
+    classes = kb.nn.LOSSES[loss].classes
+    t = rng.integers(0, 3, 45) if classes else np.abs(rng.normal(size=(45, 3)))
+    if loss == "sigmoid_cross_entropy":
+        t = (rng.uniform(size=(45, 3)) > 0.5).astype(float)
+    net = kb.nn.Sequential(kb.nn.Affine(5, 6), *inner, kb.nn.Affine(6, 3))
+    model = kb.Model(net, loss=loss, dtype=dtype)
+    model.fit(x, t, optimizer=optimizer, epochs=12, batch_size=11, seed=3, engine=engine)
+    return [model.values[s] for s in model.network.values]
+
+
+def compare(*case: Any, dtype: Any) -> None:
+    for a, b in zip(
+        trained(*case, dtype, "numpy"), trained(*case, dtype, "native"), strict=True
+    ):
+        tolerance = 1e-9 if dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(b, a, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_over_fifty_steps(name: str, dtype: Any) -> None:
+    compare(LAYERS[name], "mse", kb.optim.SGD(0.05), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_losses_over_fifty_steps(loss: str, dtype: Any) -> None:
+    rate = 0.001 if loss.startswith("half") else 0.05
+    compare((kb.nn.Tanh(),), loss, kb.optim.SGD(rate), dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+def test_optimizers_over_fifty_steps(optimizer: kb.optim.Optimizer, dtype: Any) -> None:
+    compare((kb.nn.Tanh(),), "softmax_cross_entropy", optimizer, dtype=dtype)
+
+
+def test_batch_norm_over_fifty_steps() -> None:
+    # no bias before it: its gradient is exactly zero, and Adam would divide rounding
+    # by rounding
+    compare(
+        (kb.nn.BatchNorm(6), kb.nn.ReLU()), "mse", kb.optim.SGD(0.05), dtype=np.float64
+    )
+
+
+# ---------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_threads_do_not_change_a_bit(dtype: Any) -> None:
+    rng = np.random.default_rng(2)
+    x, t = rng.normal(size=(300, 150)), rng.integers(0, 7, 300)
+    net = kb.nn.Sequential(
+        kb.nn.Affine(150, 130),
+        kb.nn.BatchNorm(130),
+        kb.nn.ReLU(),
+        kb.nn.Dropout(0.2),
+        kb.nn.Affine(130, 70),
+        kb.nn.Mish(),
+        kb.nn.Affine(70, 7),
+    )
+    found = []
+    try:
+        for threads in (1, 2, 3, 4):
+            kb.set_num_threads(threads)
+            model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
+            model.fit(x, t, optimizer=kb.optim.Adam(0.01), epochs=2, batch_size=97)
+            found.append(model.values)
+    finally:
+        kb.set_num_threads(None)
+    for other in found[1:]:
+        assert all(np.array_equal(found[0][s], other[s]) for s in other)
+
+
+def test_number_of_threads_is_checked() -> None:
+    with pytest.raises(SettingError, match="at least 1"):
+        kb.set_num_threads(0)
+
+
+# ---------------------------------------------------------------- instruction sets
+
+
+@pytest.mark.parametrize("isa", [] if native() is None else native().instruction_sets())
+def test_each_instruction_set(isa: str) -> None:
+    """The quick part of this file once more, with the set forced."""
+    if os.environ.get("KOKUBAN_ISA"):
+        pytest.skip("this is the inner run")
+    chosen = "test_operation_agrees or test_products_of_all_sizes or test_optimizers"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-k", chosen, __file__],
+        env={**os.environ, "KOKUBAN_ISA": isa},
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_unknown_instruction_set() -> None:
+    code = "from kokuban.run.vm import instruction_set; instruction_set()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KOKUBAN_ISA": "avx1024"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "KOKUBAN_ISA is 'avx1024'" in done.stderr
+
+
+# ---------------------------------------------------------------- plans
+
+
+def test_a_plan_reads() -> None:
+    x, t = kb.input("X", ("N", 8)), kb.target("T", ("N", 3))
+    w, b = kb.parameter("W", (8, 3)), kb.parameter("b", (1, 3))
+    (loss,) = simplify_all([kb.softmax_cross_entropy(x @ w + b, t)])
+    rule = kb.optim.SGD(0.1).updates([w, b], grad(loss, [w, b]))
+    plan = lower([loss], [x, t], rule.assignments)
+    text = str(plan)
+    assert "X.T @ " in text
+    assert "every row done" in text
+    assert sum(item.barrier for item in plan.instructions) == 1
+    assert max(map(len, text.splitlines())) < 120
+
+
+def test_an_expression_with_two_named_dimensions_is_not_lowered() -> None:
+    a, b = kb.input("A", ("N", 2)), kb.input("B", ("M", 2))
+    with pytest.raises(NotLowered, match="'M'"):
+        lower([a @ b.T])
+
+
+def test_what_cannot_be_lowered_runs_on_numpy_aloud() -> None:
+    x, t = kb.input("X", ("N", 3)), kb.target("T", ("N", 3))
+    w = kb.parameter("W", (3, 3))
+    loss = kb.mse(x @ w, t) + kb.sum((x @ w)[0:2, :]) * 1e-3
+    data = np.random.default_rng(0).normal(size=(20, 3))
+    with pytest.warns(UserWarning, match="slice rows of the batch"):
+        kb.Model(loss=loss, output=x @ w).fit(data, data, epochs=1)
+    with pytest.raises(SettingError, match="slice rows of the batch"):
+        kb.Model(loss=loss, output=x @ w).fit(data, data, epochs=1, engine="native")
+
+
+# ---------------------------------------------------------------- wrong use
+
+
+def good() -> tuple[Any, ...]:
+    """An engine for one product, as the binding takes it."""
+    module = native()
+    code = module.codes().index("matmul")
+    item = (code, 2, [0, 1], [], [], [], 0, False, 0)
+    return module.Engine64, ("baseline", [(-1, 3), (3, 2), (-1, 2)], [item], [], 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, "avx9"),
+        (1, [(-1, 3), (4, 2), (-1, 2)]),
+        (1, [(-1, 3), (3, 2), (0, 2)]),
+        (1, [(-1, 3), (3, 2), (1 << 30, 1 << 30)]),
+        (2, [(99, 2, [0, 1], [], [], [], 0, False, 0)]),
+        (2, [(0, 7, [0, 1], [], [], [], 0, False, 0)]),
+        (2, [(0, 2, [0, -1], [], [], [], 0, False, 0)]),
+        (2, [(0, 2, [0], [], [], [], 0, False, 0)]),
+        (2, [(0, 0, [0, 1], [], [], [], 0, False, 0)]),
+        (
+            2,
+            [
+                (
+                    2,
+                    2,
+                    [0, 1],
+                    [],
+                    [],
+                    [(0, (1, 0, 0.0), (5, 0, 0.0), 3, 0.0)],
+                    1,
+                    False,
+                    0,
+                )
+            ],
+        ),
+        (2, [(2, 2, [0], [], [], [(0, (1, 0, 0.0), (5, 0, 0.0), -1, 0.0)], 1, False, 0)]),
+        (2, [(12, 2, [], [99], [], [], 0, False, 0)]),
+        (3, [(0, 1)]),
+        (3, [(0, 17)]),
+        (4, 0),
+    ],
+)
+def test_a_plan_that_does_not_hold_is_refused(place: int, value: Any) -> None:
+    kind, arguments = good()
+    assert kind(*arguments)
+    changed = [*arguments]
+    changed[place] = value
+    with pytest.raises(ValueError, match=r"\w"):
+        kind(*changed)
+
+
+def test_the_binding_checks_arrays() -> None:
+    kind, arguments = good()
+    engine = kind(*arguments)
+    engine.set(1, np.ones((3, 2)))
+    for wrong in (np.ones((2, 3)), np.ones(6), np.ones((3, 2), np.float32)):
+        with pytest.raises((ValueError, TypeError)):
+            engine.set(1, wrong)
+    with pytest.raises(ValueError, match="no such buffer"):
+        engine.set(5, np.ones((3, 2)))
+    with pytest.raises(ValueError, match="rows of a batch"):
+        engine.once(5)
+    order, rates = np.zeros(4, np.int64), np.zeros(1)
+    with pytest.raises(ValueError, match="that the data do not have"):
+        engine.run(order, 4, 0, 1, rates, 0, 0, [-1, -1, -1, 2], 1.0)
+
+
+def test_memory_that_is_not_there_is_a_memory_error() -> None:
+    kind, arguments = good()
+    huge = [(1 << 19, 1 << 20), (3, 2), (-1, 2)]
+    with pytest.raises((MemoryError, ValueError)):
+        kind(arguments[0], huge, [], [], 4, 1)
