@@ -18,7 +18,8 @@ from kokuban.estimators import Autoencoder
 from kokuban.estimators.network import ALPHA, autoencoder, loss_and_gradients
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # short fits, on purpose
+    "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
+    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 

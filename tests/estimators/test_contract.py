@@ -15,7 +15,8 @@ from kokuban import estimators as ours
 from kokuban.estimators import Autoencoder, MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # short fits, on purpose
+    "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
+    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 

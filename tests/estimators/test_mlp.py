@@ -28,7 +28,8 @@ from kokuban.nn.activations import BY_NAME
 from kokuban.train.network import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # short fits, on purpose
+    "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
+    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 

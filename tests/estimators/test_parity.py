@@ -6,7 +6,8 @@ agree only if the loss, its gradient, the update and every random draw do.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,29 @@ from sklearn import neural_network as theirs
 from sklearn.datasets import load_digits, make_multilabel_classification, make_regression
 
 from kokuban import estimators as ours
+from kokuban.estimators import network
+from kokuban.run.vm import native
 
 pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning"  # short fits, on purpose
+    "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
+    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
 )
+ENGINES = ["numpy", "native"]
 CLOSE = {"rtol": 0, "atol": 1e-6}
+
+
+@pytest.fixture(autouse=True, params=ENGINES)
+def engine(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Every run on each engine, though an estimator takes whichever there is."""
+    if request.param == "native" and native() is None:
+        pytest.skip("this installation was built without a compiler")
+    chosen = partial(network.Trainer, engine=request.param)
+    monkeypatch.setattr(network, "Trainer", chosen)
+    network._template.cache_clear()
+    yield
+    network._template.cache_clear()
 
 
 @cache
