@@ -46,7 +46,7 @@ from kokuban.shape import SCALAR, Shape
 
 Rule = Callable[[Expr], Expr | None]
 
-LONGEST = 16  # parts of a product, or terms of a sum, that are read at once
+LONGEST = 12  # parts of a product, or terms of a sum, that are read at once
 PENDING = 500  # rewrites of rewrites that may wait for each other: far above any need
 
 
@@ -507,17 +507,18 @@ def _product(node: Expr) -> Product:
         part, sign = stack.pop()
         scalar = _scalar(part)
         inner = part if scalar is None else scalar
-        if is_number(inner) and (sign > 0 or number(inner) != 0):
+        name = "" if inner.op is None else inner.op.name
+        if not name and is_number(inner) and (sign > 0 or number(inner) != 0):
             value = _exact(number(inner))
             product.number = (
                 product.number * value if sign > 0 else product.number / value
             )
-        elif _is(inner, "multiply", "divide") and read < LONGEST:
+        elif name in ("multiply", "divide") and read < LONGEST:
             a, b = inner.args
-            stack += [(b, sign if _is(inner, "multiply") else -sign), (a, sign)]
+            stack += [(b, sign if name == "multiply" else -sign), (a, sign)]
             product.opened.add(inner)
             read += 1
-        elif _is(inner, "negate"):
+        elif name == "negate":
             stack.append((inner.args[0], sign))
             product.number = -product.number
             product.opened.add(inner)
