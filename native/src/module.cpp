@@ -118,9 +118,9 @@ class Engine {
 
   Engine(const std::string& isa, const std::vector<std::tuple<int64_t, int64_t>>& shapes,
          const std::vector<ItemTuple>& code, const std::vector<std::tuple<int, int>>& swaps,
-         int64_t most_rows, int threads)
+         int64_t most_rows, int threads, double work_a_row)
       : plan_(kernels_checked(isa), shapes_of(shapes), code_of(code), swaps_of(swaps),
-              most_rows, threads) {}
+              most_rows, threads, work_a_row) {}
 
   void set(int id, const Array& values) {
     fits(id, values.shape(0), values.shape(1));
@@ -181,6 +181,37 @@ class Engine {
     return losses;
   }
 
+  // All rows of x through the plan, as many at a time as it holds: x goes into the buffer
+  // `in`, `out` is copied to y. `size` is the buffer of the number of rows, or -1.
+  // Returns the first row of x that is not finite, or -1.
+  int64_t forward(int in, const Array& x, int out, const Output& y, int size) {
+    int64_t rows = static_cast<int64_t>(x.shape(0)), cols = static_cast<int64_t>(x.shape(1));
+    int64_t outputs = static_cast<int64_t>(y.shape(1));
+    if (static_cast<int64_t>(y.shape(0)) != rows || cols != plan_.cols_of(in) ||
+        outputs != plan_.cols_of(out))
+      throw Refused("an array's shape is not its buffer's");
+    for (int64_t first = 0; first < rows; first += plan_.most_rows()) {
+      Batch batch;
+      batch.rows = std::min(rows - first, plan_.most_rows());
+      const T* from = x.data() + first * cols;
+      T check = 0;
+      for (int64_t k = 0; k < batch.rows * cols; ++k) check += from[k] * T(0);
+      if (check != T(0)) return first_not_finite(from, batch.rows, cols) + first;
+      plan_.batch_rows(batch.rows);
+      number(size, static_cast<double>(batch.rows));
+      plan_.set(in, from);
+      if (rows > 64) {
+        nb::gil_scoped_release release;
+        plan_.step(batch);
+      } else {
+        plan_.step(batch);
+      }
+      if (plan_.rows_of(out) != batch.rows) throw Refused("an output without a row a sample");
+      plan_.get(out, y.data() + first * outputs);
+    }
+    return -1;
+  }
+
   size_t bytes() const { return plan_.bytes(); }
 
  private:
@@ -209,6 +240,11 @@ class Engine {
         static_cast<int64_t>(cols) != plan_.cols_of(id))
       throw Refused("an array's shape is not its buffer's");
   }
+  static int64_t first_not_finite(const T* from, int64_t rows, int64_t cols) {
+    for (int64_t k = 0; k < rows * cols; ++k)
+      if (!std::isfinite(from[k])) return k / cols;
+    return 0;
+  }
   void number(int id, double value) {
     if (id >= 0) plan_.set_number(id, static_cast<T>(value));
   }
@@ -223,13 +259,15 @@ void bind_engine(nb::module_& m, const char* name) {
   nb::class_<E>(m, name)
       .def(nb::init<const std::string&, const std::vector<std::tuple<int64_t, int64_t>>&,
                     const std::vector<ItemTuple>&, const std::vector<std::tuple<int, int>>&,
-                    int64_t, int>())
+                    int64_t, int, double>())
       .def("set", &E::set, nb::arg("id"), nb::arg("values").noconvert())
       .def("get", &E::get, nb::arg("id"), nb::arg("values").noconvert())
       .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())
       .def("batch_rows", &E::batch_rows)
       .def("once", &E::once)
       .def("run", &E::run)
+      .def("forward", &E::forward, nb::arg("in"), nb::arg("x").noconvert(), nb::arg("out"),
+           nb::arg("y").noconvert(), nb::arg("size"))
       .def_prop_ro("bytes", &E::bytes);
 }
 

@@ -22,6 +22,7 @@ constexpr int kArity[] = {
     KB_MICRO(KB_ARITY)
 #undef KB_ARITY
 };
+constexpr double kSmall = 5e5;  // operations a step below which one thread is faster
 constexpr int64_t kBlock = 48;  // rows that go through a chain together
 
 Split split_of(const Instruction& item) { return kSplit[static_cast<int>(item.code)]; }
@@ -36,9 +37,10 @@ void require(bool holds, const Instruction& item, const char* what) {
 template <class T>
 Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Shape> shapes,
               std::vector<Instruction> code, std::vector<std::pair<int, int>> swaps,
-              int64_t most_rows, int threads)
+              int64_t most_rows, int threads, double work_a_row)
     : kernels_(kernels), shapes_(std::move(shapes)), code_(std::move(code)),
       swaps_(std::move(swaps)), most_rows_(most_rows), batch_rows_(most_rows),
+      work_a_row_(work_a_row),
       scratch_(threads < 1 ? 1 : threads), team_(threads), barrier_(team_.size()) {
   constexpr int64_t kMost = int64_t{1} << 40;
   if (most_rows < 1 || most_rows > kMost) throw Refused("a batch has at least one row");
@@ -208,7 +210,12 @@ void Plan<T>::step(const Batch& batch) {
     require(there && sources_[number].cols == shapes_[item.result].cols, item, "no such data");
   }
   batch_rows(batch.rows);
-  team_.run([&](int thread) { work(thread, batch); });
+  active_ = work_a_row_ * static_cast<double>(batch.rows) < kSmall ? 1 : team_.size();
+  if (active_ == 1) {
+    work(0, batch);
+  } else {
+    team_.run([&](int thread) { work(thread, batch); });
+  }
   for (auto [a, b] : swaps_) std::swap(base_[a], base_[b]);
 }
 
@@ -227,7 +234,7 @@ Call<T> Plan<T>::call(const Instruction& item, std::vector<Matrix<T>>& operands,
 template <class T>
 void Plan<T>::work(int thread, const Batch& batch) {
   for (size_t first = 0; first < code_.size();) {
-    if (code_[first].barrier) barrier_.wait();
+    if (code_[first].barrier && active_ > 1) barrier_.wait();
     size_t last = first + 1;
     while (last < code_.size() && !code_[last].barrier && code_[last].chain != 0 &&
            code_[last].chain == code_[first].chain)
@@ -253,7 +260,7 @@ static std::pair<int64_t, int64_t> rows_of_thread(int64_t rows, int thread, int 
 template <class T>
 void Plan<T>::share(const Instruction& item, const Call<T>& call, int thread) const {
   auto execute = kernels_.execute[static_cast<int>(item.code)];
-  int threads = team_.size();
+  int threads = active_;
   if (split_of(item) == Split::once) {
     if (thread == 0) execute(call, 0, 1);
   } else {
@@ -266,7 +273,7 @@ void Plan<T>::share(const Instruction& item, const Call<T>& call, int thread) co
 // them while they are in cache.
 template <class T>
 void Plan<T>::chain(size_t first, size_t last, int thread, const Batch& batch) {
-  auto [low, high] = rows_of_thread(rows_of(code_[first].result), thread, team_.size());
+  auto [low, high] = rows_of_thread(rows_of(code_[first].result), thread, active_);
   for (int64_t row = low; row < high; row += kBlock) {
     for (size_t k = first; k < last; ++k) {
       const Instruction& item = code_[k];

@@ -33,7 +33,8 @@ template <class T>
 class Plan {
  public:
   Plan(const Kernels<T>& kernels, std::vector<Shape> shapes, std::vector<Instruction> code,
-       std::vector<std::pair<int, int>> swaps, int64_t most_rows, int threads);
+       std::vector<std::pair<int, int>> swaps, int64_t most_rows, int threads,
+       double work_a_row);
 
   int64_t rows_of(int id) const { return sized(shapes_[check(id)].rows); }
   int64_t cols_of(int id) const { return sized(shapes_[check(id)].cols); }
@@ -70,6 +71,8 @@ class Plan {
   std::vector<Instruction> code_;
   std::vector<std::pair<int, int>> swaps_;
   int64_t most_rows_, batch_rows_;
+  double work_a_row_;  // operations of the products, for each row of a batch
+  int active_ = 1;     // threads that take part in the present step
   std::vector<std::unique_ptr<char[]>> memory_;
   std::vector<T*> base_;
   std::vector<Source> sources_;

@@ -1,5 +1,9 @@
 #include "pool.h"
 
+#include <unistd.h>
+
+#include <new>
+
 namespace kb {
 
 namespace {
@@ -38,6 +42,8 @@ void Barrier::wait() {
 
 void Team::run(const std::function<void(int)>& work) {
   if (size_ == 1) return work(0);
+  if (!threads_.empty() && process_ != getpid()) forget();
+  process_ = getpid();
   while (static_cast<int>(threads_.size()) + 1 < size_) {
     int number = static_cast<int>(threads_.size()) + 1;
     threads_.emplace_back([this, number] { member(number); });
@@ -46,6 +52,13 @@ void Team::run(const std::function<void(int)>& work) {
   start_.wait();
   work(0);
   finish_.wait();
+}
+
+void Team::forget() {
+  // Their handles cannot be joined or destroyed in this process: they are left behind.
+  new std::vector<std::thread>(std::move(threads_));
+  threads_.clear();
+  for (Barrier* barrier : {&start_, &finish_}) new (barrier) Barrier(size_);
 }
 
 void Team::member(int number) {
@@ -59,6 +72,10 @@ void Team::member(int number) {
 
 Team::~Team() {
   if (threads_.empty()) return;
+  if (process_ != getpid()) {
+    forget();
+    return;
+  }
   ending_ = true;
   start_.wait();
   for (auto& thread : threads_) thread.join();

@@ -15,6 +15,7 @@ class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
   void wait();
+  int members() const { return members_; }
 
  private:
   const int members_;
@@ -39,7 +40,10 @@ class Team {
  private:
   void member(int number);
 
+  void forget();  // after a fork, when the other threads are not there any more
+
   const int size_;
+  long process_ = 0;
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;
   bool ending_ = false;

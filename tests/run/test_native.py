@@ -278,7 +278,7 @@ def good() -> tuple[Any, ...]:
     module = native()
     code = module.codes().index("matmul")
     item = (code, 2, [0, 1], [], [], [], 0, False, 0)
-    return module.Engine64, ("baseline", [(-1, 3), (3, 2), (-1, 2)], [item], [], 4, 1)
+    return module.Engine64, ("baseline", [(-1, 3), (3, 2), (-1, 2)], [item], [], 4, 1, 1e6)
 
 
 @pytest.mark.parametrize(
@@ -345,4 +345,4 @@ def test_memory_that_is_not_there_is_a_memory_error() -> None:
     kind, arguments = good()
     huge = [(1 << 19, 1 << 20), (3, 2), (-1, 2)]
     with pytest.raises((MemoryError, ValueError)):
-        kind(arguments[0], huge, [], [], 4, 1)
+        kind(arguments[0], huge, [], [], 4, 1, 1e6)

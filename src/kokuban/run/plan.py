@@ -91,9 +91,16 @@ class Plan:
         """The buffers' shapes, the batch as -1."""
         return [(_sized(b.shape[0]), _sized(b.shape[1])) for b in self.buffers]
 
-    def buffer(self, node: Expr) -> int | None:
-        """The buffer of a leaf, or None."""
-        return next((k for k, b in enumerate(self.buffers) if b is node), None)
+    def work_a_row(self, rows: int) -> float:
+        """Operations of the matrix products in a step, for each of so many rows."""
+        work = 0
+        for item in self.instructions:
+            if item.code.startswith("matmul"):
+                inner = self.shapes[item.operands[1]][0]
+                sizes = (*self.shapes[item.result], inner)
+                a, b, c = (rows if d < 0 else d for d in sizes)
+                work += 2 * a * b * c
+        return work / rows
 
     def __str__(self) -> str:
         names = self._names()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kokuban.errors import SettingError, ShapeError
+from kokuban.errors import DataError, SettingError, ShapeError
 from kokuban.expr import Const, Expr, Size, Symbol
 from kokuban.run.plan import Instruction, Plan
 
@@ -53,10 +53,17 @@ class Machine:
         micros = {name: k for k, name in enumerate(module.micros())}
         code = [_encoded(item, codes, micros) for item in plan.instructions]
         self._engine = kind(
-            instruction_set(), plan.shapes, code, plan.swaps, most_rows, threads
+            instruction_set(),
+            plan.shapes,
+            code,
+            plan.swaps,
+            most_rows,
+            threads,
+            plan.work_a_row(most_rows),
         )
         self._place = {node: k for k, node in enumerate(plan.buffers)}
-        self._most = most_rows
+        sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
+        self._size = sizes[0] if sizes else -1
         for node, place in self._place.items():
             if isinstance(node, Const):
                 self._engine.set(place, np.array(node.value, self.dtype, ndmin=2))
@@ -75,6 +82,23 @@ class Machine:
             found[s] = np.empty(s.shape, self.dtype)  # type: ignore[arg-type]
             self._engine.get(self._place[s], found[s])
         return found
+
+    def forward(self, symbol: Symbol, x: np.ndarray) -> np.ndarray:
+        """The first output for all rows of x, as many at a time as the plan holds.
+
+        x is C-contiguous and of the machine's type. Raises DataError at a row that is
+        not finite.
+        """
+        out = self.plan.outputs[0]
+        y = np.empty((len(x), self.plan.shapes[out][1]), self.dtype)
+        bad = self._engine.forward(self._place[symbol], x, out, y, self._size)
+        if bad >= 0:
+            column = int(np.flatnonzero(~np.isfinite(x[bad]))[0])
+            raise DataError(
+                f"{symbol.name} holds {x[bad, column]} in row {bad}, column {column} "
+                "(counted from 0); every entry must be a finite number."
+            )
+        return y
 
     def sources(self, data: Sequence[np.ndarray]) -> None:
         """The data whose rows the plan takes, in the order of its sources."""
@@ -117,11 +141,10 @@ class Machine:
         `seconds` are over, so that Ctrl-C is heard, and at a loss that is not finite.
         """
         rate, number, _ = settings
-        sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
         places = [
             self._place.get(rate, -1),
             self._place.get(number, -1),
-            sizes[0] if sizes else -1,
+            self._size,
             self.plan.outputs[0],
         ]
         losses: list[float] = self._engine.run(

@@ -16,7 +16,6 @@ from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native
 from kokuban.train.state import State
 
-SMALL = 5e5  # operations a step below which one thread is faster than two
 BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
 
 
@@ -57,18 +56,6 @@ def native_for(
     return None
 
 
-def threads_for(plan: Plan, size: int) -> int:
-    """One thread for small steps, else what `set_num_threads` allows."""
-    work = 0
-    for item in plan.instructions:
-        if item.code.startswith("matmul"):
-            inner = plan.shapes[item.operands[1]][0]
-            rows, columns = plan.shapes[item.result]
-            sizes = [size if d < 0 else d for d in (rows, columns, inner)]
-            work += 2 * sizes[0] * sizes[1] * sizes[2]
-    return 1 if work < SMALL else num_threads()
-
-
 class Native:
     """A training program on the native engine, and how far it is ahead of the trainer.
 
@@ -88,7 +75,7 @@ class Native:
         self.plan, self.seed = plan, seed
         self._assigned, self._settings = assigned, settings
         self._key = (tuple(data), size)
-        self._machine = Machine(plan, dtype, size, threads_for(plan, size))
+        self._machine = Machine(plan, dtype, size, num_threads())
         self._size = size
         self._held: State | None = None  # the state that was given or fetched last
         self._order = np.zeros(0, np.int64)
