@@ -86,7 +86,5 @@ class Settings:
         """The rows to train on, and those that tell when to stop, where it may stop."""
         if self.patience == 0:
             return rows, None
-        kept, held = split(
-            rows.targets(), VALIDATION, self.seed, classes, "--patience: the validation"
-        )
+        kept, held = split(rows.targets(), VALIDATION, self.seed, classes, "--patience")
         return rows.take(kept), rows.take(held)

@@ -154,8 +154,8 @@ def split(
     """Row numbers, in order: to keep, and the `fraction` of them to hold out.
 
     Held-out rows are drawn by scikit-learn's train_test_split, each class in proportion;
-    the only row of a class is kept. Raises SettingError, naming the `option` that asked
-    for it, where there are too few rows.
+    the only row of a class is kept, and does not count. Raises SettingError, naming the
+    `option` that asked for it, where there are too few rows.
     """
     from sklearn.model_selection import train_test_split
 
@@ -169,11 +169,11 @@ def split(
         rows = rows[counts[t.astype(np.int64)] > 1]
     groups = len(np.unique(t[rows])) if classes else 1
     held = math.ceil(fraction * len(rows))
-    if not groups <= held <= len(rows) - groups:
+    if not 0 < groups <= held <= len(rows) - groups:
         needed = "one of each class on both sides" if classes else "rows on both sides"
         raise SettingError(
-            f"{option} {fraction:g} of {len(rows)} rows is {held} rows, which does not "
-            f"leave {needed}. Give more rows, another fraction, or 0 for none."
+            f"{option} holds out {fraction:g} of {len(rows)} rows, that is {held}, which "
+            f"does not leave {needed}. Give more rows, or {option} 0 for none."
         )
     _, picked = train_test_split(
         rows, test_size=fraction, random_state=seed, stratify=t[rows] if classes else None

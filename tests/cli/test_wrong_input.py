@@ -1,0 +1,407 @@
+"""What the commands refuse: one clear line on stderr, and nothing written."""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kokuban as kb
+from kokuban.cli import main
+from kokuban.cli.source import Source
+
+HOUSES = "area,rooms,price\n60,3,6000\n90,4,8500\n"
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def data(write: Any, tmp_path: Path) -> Path:
+    """A folder with sound data and with each kind of damaged file."""
+    write.flowers(tmp_path / "flowers.csv")
+    write.images(tmp_path)
+    write.idx(tmp_path / "ten.gz", np.arange(10) % 3)
+    write.idx(tmp_path / "same.gz", np.ones(90))
+    (tmp_path / "cut.gz").write_bytes((tmp_path / "images.gz").read_bytes()[:-40])
+    for name, text in {
+        "empty.csv": "",
+        "header.csv": "length,width,kind\n",
+        "one.csv": "x,kind\n" + "".join(f"{k},rose\n" for k in range(20)),
+        "ragged.csv": "a,b\n1,2\n3\n",
+        "few.csv": "a,kind\n1,x\n2,y\n3,x\n4,y\n",
+        "gap.csv": "a,kind\n1,x\n2,\n3,y\n4,x\n",
+        "semicolons.csv": "a;b\n1;2\n3;4\n",
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "folder").mkdir()
+    return tmp_path
+
+
+FLOWERS = ("flowers.csv", "--target", "kind")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("none.csv", "--target", "y"), "none.csv: there is no such file"),
+        (("folder", "--target", "y"), "folder"),
+        (("empty.csv", "--target", "y"), "empty.csv"),
+        (("header.csv", "--target", "kind"), "header"),
+        (("header.csv", "--header", "--target", "kind"), "no row below it"),
+        (("one.csv", "--target", "kind"), "'rose' in every row"),
+        (("ragged.csv", "--target", "a"), "line 3 has 1 cells, line 1 has 2"),
+        (("gap.csv", "--target", "kind"), "the target is missing"),
+        (("semicolons.csv", "--target", "a"), "separator"),
+        (("images.gz", "--target", "a"), "a gzip file; a table is read from CSV text"),
+        (("flowers.csv",), "--target. The columns of flowers.csv: length, width, colour"),
+        (("flowers.csv", "--target", "kinds"), "Did you mean 'kind'?"),
+        (("flowers.csv", "--target", "9"), "numbered 1 to 4"),
+        (
+            (*FLOWERS, "--optimizer", "adm"),
+            "optimizer 'adm'. Did you mean 'adam'",
+        ),
+        ((*FLOWERS, "--activation", "relo"), "activation 'relo'. Did you mean 'relu'"),
+        ((*FLOWERS, "--batch-size", "500"), "batch_size is 500, but there are 86 rows"),
+        ((*FLOWERS, "--batch-size", "0"), "batch_size is a whole number, at least 1"),
+        ((*FLOWERS, "--epochs", "0"), "epochs is a whole number, at least 1"),
+        ((*FLOWERS, "--rate", "-1"), "at least 0"),
+        ((*FLOWERS, "--rate", "nan"), "finite"),
+        ((*FLOWERS, "--dropout", "1"), "below 1"),
+        ((*FLOWERS, "--weight-decay", "-1"), "at least 0"),
+        ((*FLOWERS, "--patience", "-1"), "--patience is a number of epochs"),
+        ((*FLOWERS, "--hidden", "0"), "1 unit or more"),
+        ((*FLOWERS, "--seed", "-1"), "--seed is a whole number from 0"),
+        ((*FLOWERS, "--test-fraction", "1"), "--test-fraction is at least 0"),
+        (
+            (*FLOWERS, "--test-fraction", "0.001"),
+            "holds out 0.001 of 120 rows, that is 1",
+        ),
+        ((*FLOWERS, "--task", "regression"), "is not a finite number"),
+        (("few.csv", "--target", "kind"), "--test-fraction holds out 0.2 of 4 rows"),
+        (("few.csv", "--target", "kind", "--test-fraction", "0.5"), "or --patience 0"),
+        (("images.gz", "ten.gz"), "90 images, ten.gz 10 labels"),
+        (("images.gz", "same.gz"), "Every label is 1"),
+        (("labels.gz", "images.gz"), "give the images first"),
+        (("cut.gz", "labels.gz"), "cut.gz: "),
+        (("images.gz", "flowers.csv"), "flowers.csv: starts with the bytes"),
+        (("images.gz", "labels.gz", "--task", "regression"), "for tables"),
+        (("digits", "--task", "regression"), "for tables"),
+        ((*FLOWERS, "-o", "none/m.safetensors"), "Cannot write 'none/m.safetensors'"),
+        ((*FLOWERS, "-o", "folder"), "it is a folder"),
+        ((*FLOWERS, "--report", "none/r.html"), "Cannot write 'none/r.html'"),
+        ((*FLOWERS, "-o", "flowers.csv"), "would be written over"),
+        ((*FLOWERS, "-o", "x", "--report", "./x"), "would be written over"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_train_refuses(
+    run: Any, data: Path, words: tuple[str, ...], message: str
+) -> None:
+    before = files(data)
+    done = run("train", *words)
+    assert done.code == 1
+    assert message in done.err
+    assert done.err.startswith("kokuban: error: ")
+    assert done.err.count("\n") == 1
+    assert files(data) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "COMMAND"),
+        (("trian",), "invalid choice: 'trian'"),
+        (("train",), "DATA"),
+        (("train", "a", "b", "c"), "not 3 files"),
+        (("train", "digits", "--hidden", "64,x"), "not a list of whole numbers"),
+        (("train", "digits", "--epochs", "many"), "invalid int value: 'many'"),
+        (("predict", "m.safetensors"), "DATA"),
+    ],
+)
+def test_usage_is_exit_code_2(run: Any, words: tuple[str, ...], message: str) -> None:
+    done = run(*words)
+    assert done.code == 2
+    assert message in done.err
+    assert "usage: kokuban" in done.err
+
+
+def test_divergence_names_the_layer_and_the_step(run: Any, data: Path) -> None:
+    done = run("train", *FLOWERS, "--optimizer", "sgd", "--rate", "1e30")
+    assert done.code == 1
+    assert "A smaller learning rate" in done.err
+    assert "flowers.safetensors" not in files(data)
+
+
+# ------------------------------------------------------------------ model files
+
+
+@pytest.mark.parametrize("command", ["predict", "check"])
+def test_files_that_are_no_models(
+    run: Any, data: Path, models: Path, command: str
+) -> None:
+    def refused(name: str) -> str:
+        done = run(command, name, f"{models}/flowers.csv")
+        assert (done.code, done.out) == (1, "")
+        assert done.err.startswith("kokuban: error: ")
+        assert done.err.count("\n") == 1
+        return str(done.err)
+
+    good = (models / "flowers.safetensors").read_bytes()
+    (data / "half").write_bytes(good[: len(good) // 2])
+    for place in (9, len(good) // 3, len(good) - 5):
+        flipped = bytearray(good)
+        flipped[place] ^= 4
+        (data / f"flipped{place}").write_bytes(flipped)
+        assert f"'flipped{place}'" in refused(f"flipped{place}")
+    assert "there is no such file" in refused("none.safetensors")
+    assert "not a file of Kokuban" in refused("empty.csv")
+    assert "not a file of Kokuban" in refused("flowers.csv")
+    assert "not a file of Kokuban" in refused("images.gz")
+    assert "'half'" in refused("half")
+
+
+def test_checkpoints_and_models_of_another_origin(
+    run: Any, data: Path, models: Path
+) -> None:
+    net = kb.nn.Sequential(kb.nn.Affine(2, 2))
+    model = kb.Model(net, loss="softmax_cross_entropy")
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    model.fit(x, np.arange(8) % 2, epochs=1, checkpoint="run.safetensors")
+    model.save("own.safetensors")
+    checkpoint = run("predict", "run.safetensors", f"{models}/flowers.csv")
+    assert checkpoint.code == 1
+    assert "a checkpoint file, not a model" in checkpoint.err
+    own = run("predict", "own.safetensors", f"{models}/flowers.csv")
+    assert own.code == 1
+    assert "`kokuban train` did not write it" in own.err
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        None,
+        {},
+        {"coding": {"kind": "sounds"}, "guess": 0, "learned": ""},
+        {"coding": {"kind": "table", "encoder": 3}, "guess": 0, "learned": ""},
+        {
+            "coding": {"kind": "images", "labels": [1, 1], "levels": 9},
+            "guess": 0,
+            "learned": "",
+        },
+        {
+            "coding": {"kind": "images", "labels": [0, 1], "levels": 9},
+            "guess": 2,
+            "learned": "",
+        },
+    ],
+)
+def test_a_coding_is_not_taken_on_trust(run: Any, data: Path, about: Any) -> None:
+    model = kb.Model(kb.nn.Affine(16, 2), loss="softmax_cross_entropy")
+    model.initialise()
+    model.save("odd.safetensors", extra={"kokuban train": about})
+    done = run("predict", "odd.safetensors", "images.gz")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("kokuban: error: ")
+
+
+@pytest.mark.parametrize(
+    ("model", "files", "message"),
+    [
+        ("houses", ("digits",), "trained on a table"),
+        ("houses", ("new.csv", "new.csv"), "one table"),
+        ("houses", ("few.csv",), "no column 'area'"),
+        ("houses", ("flowers.csv",), "no column 'area'"),
+        ("images", ("images.gz", "labels.gz", "labels.gz"), "3 files"),
+        ("images", ("labels.gz",), "images are unsigned bytes in two or more"),
+        ("images", ("flowers.csv",), "starts with the bytes"),
+        ("images", ("digits",), "X has 64 columns; the model takes 16"),
+        ("houses", ("text.csv",), "'big' is not a finite number"),
+    ],
+)
+def test_data_of_another_kind_than_training(
+    run: Any, data: Path, models: Path, model: str, files: tuple[str, ...], message: str
+) -> None:
+    (data / "new.csv").write_text(HOUSES, encoding="utf-8")
+    (data / "text.csv").write_text(HOUSES.replace("60", "big"), encoding="utf-8")
+    done = run("predict", f"{models}/{model}.safetensors", *files)
+    assert (done.code, done.out) == (1, "")
+    assert message in done.err
+
+
+def test_a_quantity_has_no_probabilities(run: Any, data: Path, models: Path) -> None:
+    (data / "new.csv").write_text(HOUSES, encoding="utf-8")
+    done = run("predict", f"{models}/houses.safetensors", "new.csv", "--probabilities")
+    assert done.code == 1
+    assert "no probabilities" in done.err
+
+
+# ------------------------------------------------------------------ disk and signals
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_a_full_disk_leaves_the_old_file(
+    run: Any, data: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    (data / "out").write_text("old", encoding="utf-8")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if option == "-o":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr("kokuban.cli.report.write_atomically", _full_report)
+    done = run("train", *FLOWERS, "--epochs", "1", option, "out")
+    assert done.code == 1
+    assert "No space left on device" in done.err
+    assert (data / "out").read_text(encoding="utf-8") == "old"
+    assert not [name for name in files(data) if name.endswith(".part")]
+
+
+def _full_report(path: str, content: bytes) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may all"
+)
+def test_a_folder_that_may_not_be_written(run: Any, data: Path) -> None:
+    (data / "folder").chmod(0o500)
+    done = run("train", *FLOWERS, "-o", "folder/m.safetensors")
+    assert done.code == 1
+    assert "Permission denied" in done.err
+
+
+def test_ctrl_c_before_training(
+    run: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_: Source) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Source, "open", interrupted)
+    before = files(data)
+    done = run("train", *FLOWERS)
+    assert done.code == 130
+    assert done.err == "kokuban: interrupted\n"
+    assert files(data) == before
+
+
+def command(*words: str, **options: Any) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join(filter(None, sys.path))
+    return subprocess.Popen(
+        [sys.executable, "-m", "kokuban", *words],
+        env={**os.environ, "PYTHONPATH": path},
+        **options,
+    )
+
+
+def test_ctrl_c_while_training_keeps_what_was_learned(data: Path) -> None:
+    pty = pytest.importorskip("pty")  # a terminal, so that the bar tells how far it is
+    terminal, inner = pty.openpty()
+    words = ("--epochs", "1000000", "--patience", "0", "--report", "r.html")
+    ran = command(
+        "train", *FLOWERS, *words, stdout=subprocess.PIPE, stderr=inner, cwd=data
+    )
+    os.close(inner)
+    shown = b""
+    while b"loss" not in shown:  # an epoch is done
+        shown += os.read(terminal, 4096)
+    ran.send_signal(signal.SIGINT)
+    reader = threading.Thread(target=_drain, args=(terminal,))
+    reader.start()
+    out, _ = ran.communicate(timeout=60)
+    reader.join()
+    os.close(terminal)
+    assert ran.returncode == 130
+    assert b"then interrupted: the model keeps what it has learned" in out
+    assert b"held-out accuracy" in out
+    assert (data / "r.html").exists()
+    assert kb.load(data / "flowers.safetensors")["W1"].any()
+
+
+def _drain(terminal: int) -> None:
+    """Reads what the bar still shows, until the terminal's other end is closed."""
+    with contextlib.suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output(models: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = command(
+            "predict",
+            f"{models}/flowers.safetensors",
+            f"{models}/flowers.csv",
+            stdout=full,
+            stderr=subprocess.PIPE,
+        )
+        _, err = ran.communicate(timeout=60)
+    assert ran.returncode == 1
+    assert err.startswith(b"kokuban: error: ")
+    assert b"No space left on device" in err
+    assert b"Traceback" not in err
+
+
+def test_a_reader_that_goes_away(models: Path) -> None:
+    ran = command(
+        "predict",
+        f"{models}/flowers.safetensors",
+        f"{models}/flowers.csv",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert ran.stdout is not None
+    ran.stdout.close()
+    _, err = ran.communicate(timeout=60)
+    assert (ran.returncode, err) == (141, b"")
+
+
+def test_help_has_examples_and_defaults(run: Any) -> None:
+    assert "kokuban train digits" in run("--help").out
+    for name in ("train", "predict", "check"):
+        done = run(name, "--help")
+        assert done.code == 0
+        assert f"kokuban {name} digits" in done.out.replace(".safetensors", "")
+    text = run("train", "--help").out
+    assert "(default 256,128)" in text
+    assert "adam 0.003" in text
+
+
+def test_version(run: Any) -> None:
+    done = run("--version")
+    assert (done.code, done.out) == (0, f"kokuban {kb.__version__}\n")
+
+
+def test_warnings_are_notes(
+    run: Any, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import warnings
+
+    opened = Source.open
+
+    def warned(source: Source) -> Any:
+        warnings.warn("the moon is full", stacklevel=1)
+        return opened(source)
+
+    monkeypatch.setattr(Source, "open", warned)
+    done = run("train", *FLOWERS, "--epochs", "1")
+    assert done.code == 0
+    assert "kokuban: note: the moon is full\n" in done.err
+
+
+def test_main_reads_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["kokuban", "--version"])
+    assert main() == 0
+    assert capfd.readouterr().out.startswith("kokuban ")
