@@ -547,8 +547,10 @@ def _usable(value: Fraction | float) -> bool:
 @_rewrite("cancel and collect factors", "x·y / x = y", "multiply", "divide", "negate")
 def _collect_factors(node: Expr) -> Expr | None:
     product = _product(node)
+    if not _usable(product.number):
+        return None
     cheaper = product.cost(node.shape) < _cost(product.opened, node.shape)
-    return product.written(node.shape) if cheaper and _usable(product.number) else None
+    return product.written(node.shape) if cheaper else None
 
 
 @_rewrite("signs of a product", "x (-y) = -(x y)", "multiply", "divide")
@@ -633,10 +635,11 @@ def _distribute(node: Expr) -> Expr | None:
         if not any(_cancels(p, rest) for _, p in terms):
             continue
         out = [(sign, p.times(rest)) for sign, p in terms]
+        if not all(_usable(p.number) for _, p in out):
+            continue
         before = _cost(product.opened.union(*(p.opened for _, p in terms)), node.shape)
         costs = [p.cost(node.shape) for _, p in out]
-        after = _added(w for w, _ in costs), _added(s for _, s in costs)
-        if after < before and all(_usable(p.number) for _, p in out):
+        if (_added(w for w, _ in costs), _added(s for _, s in costs)) < before:
             return _written_sum([(s, p.written(node.shape)) for s, p in out], node.shape)
     return None
 
