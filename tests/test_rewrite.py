@@ -94,7 +94,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
         (A - copies(-r), "A + dup(r, N×3)"),
         (A + -1 / N * B, "A - B / N"),
         (-(A - B), "B - A"),
-        (-(-A), "A"),
+        (minus(-A), "A"),
         (A + -3, "A - 3"),
     ],
     "times one, times zero": [
@@ -231,7 +231,7 @@ FORMS: dict[Expr, str] = {
     kb.exp(A) / kb.sum(kb.exp(A)): "exp(A) / sum(exp(A), over=all)",
     A * (1 - B) - C * (1 - A): "A * (1 - B) - C * (1 - A)",
     A / (1 - B) - B * (1 - A): "A / (1 - B) - B * (1 - A)",
-    -(-(-A)): "-A",
+    minus(minus(-A)): "-A",
     A - (B - (A - B)): "2 * (A - B)",
     (A + B) - (A - B): "2 * B",
     A @ M - A @ M: "dup(0, N×3)",
