@@ -92,7 +92,7 @@ def numbers(record: Record, room: int) -> str:
     names.sort(key=lambda name: (name != "loss", name.endswith("loss")))
     text = ""
     for name in names:
-        longer = f"{text}  {name} {record[name]:.4g}".strip()
+        longer = f"{text}  {name} {record[name]:.3g}".strip()
         if text and len(longer) > room:
             break
         text = longer
