@@ -172,6 +172,21 @@ def test_verbose_prints_each_epoch(
         assert ("The learning rate is now 0.0002" in printed) == ("tol" in settings)
 
 
+def test_a_warm_start_may_change_the_solver_and_what_is_watched(
+    iris: tuple[np.ndarray, np.ndarray],
+) -> None:
+    x, y = iris
+    fitted = MLPClassifier((4,), warm_start=True, max_iter=3, solver="lbfgs").fit(x, y)
+    fitted.set_params(solver="adam", early_stopping=True).fit(x, y)
+    assert len(fitted.validation_scores_) == len(fitted.loss_curve_) == 3
+    fitted.set_params(solver="sgd", early_stopping=False).fit(x, y)
+    assert fitted.validation_scores_ is None
+    assert fitted.best_loss_ == min(fitted.loss_curve_[3:])
+    assert len(fitted.loss_curve_) == 6
+    fitted.set_params(solver="adam", max_iter=2).fit(x, y)
+    assert len(fitted.loss_curve_) == 8
+
+
 # ---------------------------------------------------------------- data
 
 

@@ -105,13 +105,14 @@ class NetworkEstimator(Settings):
             if self.solver == "lbfgs":
                 self._fit_lbfgs(problem, raw)
             else:
+                self._open_records(first)
                 self._fit_stochastic(problem, raw, incremental)
         except NonFiniteError as error:
             raise NonFiniteError(f"{NOT_FINITE} {error}") from None
         return self
 
     def _initialise(self, problem: Problem, dtype: Any) -> None:
-        """Start values as scikit-learn draws them, and empty records.
+        """Start values as scikit-learn draws them.
 
         Uniform on [-a, a], a² = 6/(fan_in + fan_out), or 2/(…) for the logistic
         activation: Glorot and Bengio, "Understanding the difficulty of training deep
@@ -128,14 +129,19 @@ class NetworkEstimator(Settings):
             self.intercepts_.append(start.astype(dtype, copy=False))
         self.n_iter_ = self.t_ = 0
         self.n_layers_, self.n_outputs_ = len(problem.sizes), problem.sizes[-1]
-        if self.solver in STOCHASTIC:
-            watched = self.early_stopping
-            self._no_improvement_count = 0
-            self._best = (self.coefs_, self.intercepts_)
+
+    def _open_records(self, anew: bool) -> None:
+        """Empty records of training, where there are none of this kind to go on with."""
+        watched = self.early_stopping
+        if anew or not hasattr(self, "loss_curve_"):
             self.loss_curve_ = []
-            self.best_loss_ = None if watched else math.inf
-            self.validation_scores_ = [] if watched else None
-            self.best_validation_score_ = -math.inf if watched else None
+        elif (self.best_loss_ is None) == watched:
+            return
+        self._no_improvement_count = 0
+        self._best = (self.coefs_, self.intercepts_)
+        self.best_loss_ = None if watched else math.inf
+        self.validation_scores_ = [] if watched else None
+        self.best_validation_score_ = -math.inf if watched else None
 
     def _require_same_network(self, problem: Problem) -> None:
         have = [np.shape(c) for c in self.coefs_]

@@ -89,9 +89,10 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     best_validation_score_, n_iter_, t_ (samples seen), n_layers_, n_outputs_,
     out_activation_, n_features_in_, feature_names_in_.
 
-    Everything runs in the type of X, float32 or float64. A sparse X is made dense a
-    batch of rows at a time, never as a whole. Labels of a single class can be learned, as
-    in scikit-learn: that class is then always predicted.
+    Everything runs in the type of X, float32 or float64, but lbfgs, which works in
+    float64 and keeps its result in the type of X. A sparse X is made dense a few rows at
+    a time (a batch, or a block of at most 512), never as a whole. Labels of a single
+    class can be learned, as in scikit-learn: that class is then always predicted.
 
     Raises DataError (an entry of X that is not finite, labels unseen before, a batch
     whose sample weights are all 0), UnknownNameError, SettingError, NonFiniteError, and
@@ -236,11 +237,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     Layers h ← f(h W + 1b), the last of them without f. With `loss="squared_error"` that
     is the prediction, and 1/2 Σ (y - t)² a sample is minimised (loss_ shows the mean over
-    the outputs, as scikit-learn does); with `loss="poisson"` the prediction is its
-    exponential, and half the Poisson deviance, Σ t ln(t/y) - t + y, is minimised, t >= 0.
-    The mean over samples, the penalty, all other settings and attributes, float32 and
-    float64, sparse data, and the errors are as in MLPClassifier; early stopping watches
-    R².
+    the outputs in place of the sum, as scikit-learn does); with `loss="poisson"` the
+    prediction is its exponential, and half the Poisson deviance, Σ t ln(t/y) - t + y, is
+    minimised, t >= 0. The mean over samples, the penalty, all other settings and
+    attributes, float32 and float64, sparse data, and the errors are as in MLPClassifier;
+    early stopping watches R².
     """
 
     loss: str

@@ -112,7 +112,7 @@ class Descent:
                 self.data,
                 order,
                 size,
-                lambda step: rate,
+                rate,
                 after_step=lambda done, total: interrupt.here(),
             )
         except NonFiniteError:
