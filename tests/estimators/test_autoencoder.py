@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
-from kokuban.errors import DataError, UnknownNameError
+from kokuban.errors import DataError, SettingError, UnknownNameError
 from kokuban.estimators import Autoencoder
 from kokuban.estimators.network import ALPHA, autoencoder, loss_and_gradients
 
@@ -136,6 +136,8 @@ def test_what_cannot_be(x: np.ndarray) -> None:
         Autoencoder().inverse_transform(x)
     with pytest.raises(UnknownNameError, match=r"output_activation .*'logistic'"):
         Autoencoder(output_activation="logstic").fit(x)
+    with pytest.raises(SettingError, match="needs a hidden layer"):
+        Autoencoder(()).fit(x)
     fitted = Autoencoder((3,), max_iter=1).fit(x)
     with pytest.raises(DataError, match="X has 4 columns; a code has 3"):
         fitted.inverse_transform(x)

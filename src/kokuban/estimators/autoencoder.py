@@ -15,7 +15,7 @@ from sklearn.utils.validation import (
 )
 
 from kokuban import ops
-from kokuban.errors import DataError
+from kokuban.errors import DataError, SettingError
 from kokuban.estimators.base import NetworkEstimator, Raw, by_symbol, is_stochastic
 from kokuban.estimators.network import ACTIVATIONS, Problem, autoencoder, program
 from kokuban.estimators.rows import mean_in_blocks, rows_of
@@ -144,6 +144,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     def _validated(
         self, X: Any, y: Any, incremental: bool, reset: bool
     ) -> tuple[Any, None]:
+        if not self._hidden_sizes():
+            raise SettingError("An autoencoder needs a hidden layer: that is its code.")
         return self._matrix(X, reset=reset), None
 
     def _output_name(self) -> str:
