@@ -205,6 +205,87 @@ def test_number_of_threads_is_checked() -> None:
         kb.set_num_threads(0)
 
 
+# ---------------------------------------------------------------- prediction
+
+
+def net() -> kb.nn.Sequential:
+    return kb.nn.Sequential(
+        kb.nn.Affine(20, 33), kb.nn.SiLU(), kb.nn.LayerNorm(33), kb.nn.Affine(33, 5)
+    )
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_a_row_s_prediction_does_not_depend_on_its_batch(dtype: Any) -> None:
+    model = kb.Model(net(), loss="softmax_cross_entropy", dtype=dtype)
+    model.initialise(1)
+    x = np.random.default_rng(3).normal(size=(600, 20)).astype(dtype)
+    together = model.predict(x)
+    for rows in (slice(0, 1), slice(255, 257), slice(3, 599), slice(1, None, 7)):
+        assert np.array_equal(model.predict(x[rows]), together[rows])
+
+
+def test_prediction_follows_the_values() -> None:
+    model = kb.Model(net(), loss="softmax_cross_entropy")
+    model.initialise(1)
+    x = np.random.default_rng(3).normal(size=(4, 20))
+    before = model.predict(x)
+    with pytest.raises(ValueError, match="read-only"):
+        model["W1"][0, 0] = 3.0
+    model["W1"] = model["W1"] * 2
+    assert not np.array_equal(model.predict(x), before)
+
+
+def test_prediction_names_an_entry_that_is_not_finite() -> None:
+    model = kb.Model(net(), loss="softmax_cross_entropy")
+    model.initialise(1)
+    x = np.zeros((300, 20), np.float32)
+    x[290, 7] = np.inf
+    with pytest.raises(kb.errors.DataError, match="inf in row 290, column 7"):
+        model.predict(x)
+
+
+def test_without_the_native_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the package was built without a compiler: on NumPy, said once."""
+    from kokuban.run import compiled
+    from kokuban.train import native as train_native
+
+    for module in (compiled, train_native):
+        monkeypatch.setattr(module, "native", lambda: None)
+    train_native._say_once.cache_clear()
+    x = np.random.default_rng(3).normal(size=(64, 20))
+    t = (x[:, 0] > 0).astype(int)
+    model = kb.Model(net(), loss="softmax_cross_entropy")
+    with pytest.warns(UserWarning, match="without a compiler"):
+        model.fit(x, t, epochs=2)
+    model.fit(x, t, epochs=2)
+    train_native._say_once.cache_clear()
+    assert model.predict(x).shape == (64, 5)
+    assert np.isfinite(model.evaluate(x, t)["loss"])
+    with pytest.raises(SettingError, match="without a compiler"):
+        model.fit(x, t, epochs=1, engine="native")
+
+
+def test_fit_in_a_forked_process() -> None:
+    """A process that has used threads, forked: the child starts its own."""
+    code = """
+import os, numpy as np, kokuban as kb
+kb.set_num_threads(2)
+x = np.random.default_rng(0).normal(size=(256, 200)); t = (x[:, 0] > 0).astype(int)
+net = kb.nn.Sequential(kb.nn.Affine(200, 200), kb.nn.ReLU(), kb.nn.Affine(200, 2))
+model = kb.Model(net, loss="softmax_cross_entropy")
+model.fit(x, t, epochs=2, batch_size=128)
+mine = model.predict(x)
+child = os.fork()
+if child == 0:
+    os._exit(0 if np.array_equal(model.predict(x), mine) else 3)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], timeout=60)
+    assert done.returncode == 0
+
+
 # ---------------------------------------------------------------- instruction sets
 
 
@@ -278,7 +359,15 @@ def good() -> tuple[Any, ...]:
     module = native()
     code = module.codes().index("matmul")
     item = (code, 2, [0, 1], [], [], [], 0, False, 0)
-    return module.Engine64, ("baseline", [(-1, 3), (3, 2), (-1, 2)], [item], [], 4, 1, 1e6)
+    return module.Engine64, (
+        "baseline",
+        [(-1, 3), (3, 2), (-1, 2)],
+        [item],
+        [],
+        4,
+        1,
+        1e6,
+    )
 
 
 @pytest.mark.parametrize(

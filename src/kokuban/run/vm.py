@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,8 @@ class Machine:
         self._place = {node: k for k, node in enumerate(plan.buffers)}
         sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
         self._size = sizes[0] if sizes else -1
+        self._columns = plan.shapes[plan.outputs[0]][1] if plan.outputs else 0
+        self._lock = Lock()  # native code runs without Python's own lock
         for node, place in self._place.items():
             if isinstance(node, Const):
                 self._engine.set(place, np.array(node.value, self.dtype, ndmin=2))
@@ -90,8 +93,9 @@ class Machine:
         not finite.
         """
         out = self.plan.outputs[0]
-        y = np.empty((len(x), self.plan.shapes[out][1]), self.dtype)
-        bad = self._engine.forward(self._place[symbol], x, out, y, self._size)
+        y = np.empty((len(x), self._columns), self.dtype)
+        with self._lock:
+            bad = self._engine.forward(self._place[symbol], x, out, y, self._size)
         if bad >= 0:
             column = int(np.flatnonzero(~np.isfinite(x[bad]))[0])
             raise DataError(
@@ -110,13 +114,13 @@ class Machine:
 
     def once(self, values: Mapping[Symbol, np.ndarray], rows: int) -> list[np.ndarray]:
         """One run with the given values, for a batch of `rows`; the outputs' values."""
-        self._engine.batch_rows(rows)
-        for node, place in self._place.items():
-            if isinstance(node, Size):
-                self._engine.set(place, np.full((1, 1), rows, self.dtype))
-        self.set(values)
-        self._engine.once(rows)
-        return [self._value(k, rows) for k in self.plan.outputs]
+        with self._lock:
+            self._engine.batch_rows(rows)
+            if self._size >= 0:
+                self._engine.set(self._size, np.full((1, 1), rows, self.dtype))
+            self.set(values)
+            self._engine.once(rows)
+            return [self._value(k, rows) for k in self.plan.outputs]
 
     def _value(self, place: int, rows: int) -> np.ndarray:
         shape = tuple(rows if d < 0 else d for d in self.plan.shapes[place])

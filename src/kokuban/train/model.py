@@ -17,10 +17,10 @@ from kokuban.errors import (
 )
 from kokuban.expr import Expr, Symbol
 from kokuban.nn import Layer, Loss, loss as loss_named
-from kokuban.nn.build import DRAW
 from kokuban.optim import SGD, Optimizer
-from kokuban.rewrite import simplify
-from kokuban.run import Program
+from kokuban.rewrite import simplify_all
+from kokuban.run.compiled import Compiled, Prediction
+from kokuban.run.plan import NotLowered
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record
@@ -71,12 +71,24 @@ class Model:
         self.network, self.dtype = network, np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise SettingError(f"dtype is float32 or float64, not {self.dtype}.")
-        self.values: dict[Symbol, np.ndarray] = {}
+        self._values: dict[Symbol, np.ndarray] = {}
         self.history: History | None = None
         self.extra: dict[str, Any] = {}
-        output = network.output
-        self._predict = None if output is None else Program([simplify(output)])
-        self._evaluate = Program([simplify(network.evaluation)])
+        measured = [network.evaluation]
+        if network.output is not None:
+            measured.append(network.output)
+        simple = simplify_all(measured)
+        self._compiled, self._output = Compiled(simple), Compiled(simple[1:])
+        self._prepared: Prediction | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        kept = ("network", "dtype", "values", "history", "extra")
+        return {name: getattr(self, name) for name in kept}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_up(state["network"], state["dtype"])
+        for name in ("values", "history", "extra"):
+            setattr(self, name, state[name])
 
     def __repr__(self) -> str:
         count = sum(v.size for v in self.values.values())
@@ -84,6 +96,17 @@ class Model:
         return f"Model({self.network.evaluation!r}, {self.dtype.name}, {state})"
 
     # ------------------------------------------------------------ values
+
+    @property
+    def values(self) -> dict[Symbol, np.ndarray]:
+        """The parameters' and states' values; not to be changed in place."""
+        return self._values
+
+    @values.setter
+    def values(self, values: Mapping[Symbol, np.ndarray]) -> None:
+        for array in values.values():
+            array.flags.writeable = False  # a prepared prediction holds a copy
+        self._values = dict(values)
 
     def initialise(self, seed: int = 0) -> None:
         """Give every parameter its initial value; the same seed gives the same values."""
@@ -300,13 +323,41 @@ class Model:
 
         Shapes: (rows, columns) to (rows, outputs).
         """
-        if self._predict is None:
+        predict = self._prepared
+        if predict is None or predict.values is not self._values:
+            predict = self._prepare()
+        ready = (
+            predict is not None
+            and type(x) is np.ndarray
+            and x.ndim == 2
+            and x.dtype == self.dtype
+            and x.shape[1] == self._columns
+            and x.shape[0] > 0
+            and x.flags.c_contiguous
+        )
+        if predict is not None:
+            return predict(x if ready else next(iter(self._inputs(x).values())))
+        values = {**self._require_values(), **self._inputs(x)}
+        return self._output(values, np, self.dtype)[0]
+
+    def _prepare(self) -> Prediction | None:
+        """The native engine ready to predict with the present values, where it can."""
+        if self.network.output is None:
             raise SettingError(
                 "The loss does not show what to predict: give Model(loss=L, output=Y)."
             )
-        values = {**self._require_values(), **self._inputs(x)}
-        result: np.ndarray = self._predict(values, np, self.dtype)[0]
-        return result
+        self._require_values()
+        inputs = self.network.inputs
+        if len(inputs) != 1 or inputs[0].shape[0] != "N":
+            return None
+        try:
+            self._prepared = Prediction(
+                self._output.outputs[0], inputs[0], self._values, self.dtype
+            )
+        except NotLowered:
+            return None
+        self._columns = inputs[0].shape[1]
+        return self._prepared
 
     def evaluate(
         self, x: Data, t: Any = None, *, metrics: Sequence[str | Metric] | None = None
@@ -327,14 +378,13 @@ class Model:
         values: Mapping[Symbol, np.ndarray],
         metrics: Sequence[tuple[str, Metric]],
     ) -> Record:
-        given = {**values, **data, DRAW: np.zeros((1, 2), np.int64)}
-        found = {"loss": float(self._evaluate(given, np, self.dtype)[0][0, 0])}
+        loss, *y = self._compiled({**values, **data}, np, self.dtype)
+        found = {"loss": float(loss[0, 0])}
         if metrics:
-            if self._predict is None:
+            if not y:
                 raise SettingError("Metrics need a prediction: Model(loss=L, output=Y).")
             targets = self.network.targets or self.network.inputs
-            y = self._predict(given, np, self.dtype)[0]
-            found |= {name: f(data[targets[0]], y) for name, f in metrics}
+            found |= {name: f(data[targets[0]], y[0]) for name, f in metrics}
         return found
 
     # ------------------------------------------------------------ files
