@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,14 @@ BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
 @cache
 def _say_once(message: str) -> None:
     warnings.warn(message, stacklevel=2)
+
+
+@lru_cache(maxsize=32)
+def _plan(
+    loss: Expr, sources: tuple[Symbol, ...], assigned: tuple[tuple[Symbol, Expr], ...]
+) -> Plan:
+    """The plan of a training program, kept for the next fit of the same network."""
+    return lower([loss], sources, dict(assigned))
 
 
 def native_for(
@@ -45,7 +53,7 @@ def native_for(
         reason = "sparse data are made dense batch by batch"
     else:
         try:
-            plan = lower([settings[2]], list(data), assigned)
+            plan = _plan(settings[2], tuple(data), tuple(assigned.items()))
             return Native(plan, list(assigned), settings, data, size, dtype, seed)
         except NotLowered as error:
             reason = str(error)
