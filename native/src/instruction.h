@@ -59,6 +59,9 @@ enum class Place : int {
   number      // a constant of the program
 };
 
+constexpr int kMostRegisters = 64;
+constexpr int kMostSteps = 64;
+
 struct Argument {
   Place place = Place::temporary;
   int index = 0;       // register or operand

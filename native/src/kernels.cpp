@@ -118,19 +118,26 @@ void product(const Call<T>& call, int64_t lo, int64_t hi) {
 // ---------------------------------------------------------------- elementwise programs
 
 constexpr int kChunk = 256;  // entries that go through a program together
-constexpr int kSlots = 192;  // registers and repeated operands
 
+// y[k] = f(a[k]) or f(a[k], b[k]), n entries; an argument's step is 0 where it is one
+// vector of the same number, else 1.
+template <class T>
+struct Entries {
+  const T* from;
+  int64_t step;
+  vec<T> operator[](int64_t k) const { return load(from + k * step); }
+};
 template <class T, class F>
-inline void each(T* y, const T* a, int64_t n, F f) {
-  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(load(a + k)));
+inline void each(T* y, Entries<T> a, int64_t n, F f) {
+  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k]));
 }
 template <class T, class F>
-inline void each(T* y, const T* a, const T* b, int64_t n, F f) {
-  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(load(a + k), load(b + k)));
+inline void each(T* y, Entries<T> a, Entries<T> b, int64_t n, F f) {
+  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k]));
 }
 
 template <class T>
-inline void micro(Micro what, T* y, const T* a, const T* b, int64_t n, T value) {
+inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, int64_t n, T value) {
   using V = vec<T>;
   const V zero = all<T>(T(0)), one = all<T>(T(1)), given = all<T>(value);
   switch (what) {
@@ -150,9 +157,7 @@ inline void micro(Micro what, T* y, const T* a, const T* b, int64_t n, T value) 
     case Micro::sqrt: return each(y, a, n, [](V x) { return sqrt(x); });
     case Micro::abs: return each(y, a, n, [](V x) { return abs(x); });
     case Micro::sign:
-      return each(y, a, n, [=](V x) {
-        return select(x > zero, one, select(x < zero, -one, x));
-      });
+      return each(y, a, n, [=](V x) { return select(x > zero, one, select(x < zero, -one, x)); });
     case Micro::step:
       return each(y, a, n, [=](V x) {
         return select(x > zero, one, select(x == zero, given, zero));
@@ -168,66 +173,84 @@ inline void micro(Micro what, T* y, const T* a, const T* b, int64_t n, T value) 
     case Micro::power:
       if (value == T(2)) return each(y, a, n, [](V x) { return x * x; });
       if (value == T(-1)) return each(y, a, n, [=](V x) { return one / x; });
-      for (int64_t k = 0; k < n; ++k) y[k] = static_cast<T>(::pow(double(a[k]), double(value)));
+      for (int64_t k = 0; k < n; ++k)
+        y[k] = static_cast<T>(::pow(double(a.from[k * a.step]), double(value)));
       return;
     case Micro::count: return;
   }
 }
 
-// Where the arguments of a program are found for one chunk of entries.
+// An argument of a program, and where its entries are found: a number or a 1×1 operand is
+// one vector, a 1×n operand is repeated once a panel, an m×1 operand once a chunk.
 template <class T>
-struct Chunk {
-  const Call<T>& call;
-  T* slots;              // registers first, then what is repeated
-  int64_t panel, row, rows, width;
+struct Source {
+  Place place = Place::temporary;
+  const Matrix<T>* operand = nullptr;
+  T* slot = nullptr;  // the register, or where it is repeated
 
-  T* slot(int k) const { return slots + int64_t(k) * kChunk; }
-  int64_t count() const { return rows * width; }
-
-  T* result() const { return at_panel(call.result, panel) + row * width; }
-
-  // The entries of an argument; `spare` is a slot to repeat a row, column or number in.
-  const T* entries(const Argument& a, int spare) const {
-    if (a.place == Place::temporary) return slot(a.index);
-    T* to = slot(spare);
-    if (a.place == Place::number) return filled(to, static_cast<T>(a.value));
-    const Matrix<T>& m = call.operands[a.index];
-    if (a.place == Place::full) return at_panel(m, panel) + row * width;
-    if (a.place == Place::scalar) return filled(to, m.data[0]);
-    for (int64_t i = 0; i < rows; ++i) {
-      if (a.place == Place::row) {
-        memcpy(to + i * width, at_panel(m, panel), sizeof(T) * width);
-      } else {
-        vec<T> x = all<T>(m.data[(row + i) * kLanes<T>]);
-        for (int64_t k = 0; k < width; k += kLanes<T>) store(to + i * width + k, x);
-      }
-    }
-    return to;
+  // Before the first panel.
+  void begin(T number) const {
+    if (place == Place::scalar) number = operand->data[0];
+    if (place == Place::scalar || place == Place::number) store(slot, all<T>(number));
   }
-  const T* filled(T* to, T value) const {
-    vec<T> x = all<T>(value);
-    for (int64_t k = 0; k < count(); k += kLanes<T>) store(to + k, x);
-    return to;
+  void at_panel_begin(int64_t p, int64_t w, int64_t tall) const {
+    if (place != Place::row) return;
+    for (int64_t i = 0; i < tall; ++i)
+      for (int64_t k = 0; k < w; k += kLanes<T>)
+        store(slot + i * w + k, load(at_panel(*operand, p) + k));
+  }
+  Entries<T> at_rows(int64_t p, int64_t w, int64_t row, int64_t rows) const {
+    if (place == Place::full) return {at_panel(*operand, p) + row * w, 1};
+    if (place == Place::scalar || place == Place::number) return {slot, 0};
+    if (place == Place::column)
+      for (int64_t i = 0; i < rows; ++i) {
+        vec<T> x = all<T>(operand->data[(row + i) * kLanes<T>]);
+        for (int64_t k = 0; k < w; k += kLanes<T>) store(slot + i * w + k, x);
+      }
+    return {slot, 1};
   }
 };
+
+inline bool takes_two(Micro micro) { return micro >= Micro::add && micro <= Micro::minimum; }
 
 // Rows lo to hi of a program over entries: chunks that stay in the first cache, through
 // all steps. Operands: see Place.
 template <class T>
 void elementwise(const Call<T>& call, int64_t lo, int64_t hi) {
-  alignas(64) static thread_local T slots[(64 + 2) * kChunk];
+  alignas(64) static thread_local T slots[(kMostRegisters + 2 * kMostSteps) * kChunk];
+  static thread_local Source<T> sources[2 * kMostSteps];
   const Instruction& item = *call.instruction;
-  int spare = item.registers;
+  const int steps = static_cast<int>(item.steps.size());
+  T* spare = slots + int64_t(item.registers) * kChunk;
+  auto resolve = [&](const Argument& a, Source<T>& to) {
+    bool held = a.place == Place::temporary;
+    bool repeated = !held && a.place != Place::full;
+    bool operand = !held && a.place != Place::number;
+    to = {a.place, operand ? call.operands + a.index : nullptr,
+          held ? slots + int64_t(a.index) * kChunk : spare};
+    to.begin(static_cast<T>(a.value));
+    if (repeated) spare += kChunk;
+  };
+  for (int k = 0; k < steps; ++k) {
+    resolve(item.steps[k].a, sources[2 * k]);
+    if (takes_two(item.steps[k].micro)) resolve(item.steps[k].b, sources[2 * k + 1]);
+  }
   for (int64_t p = 0; p < panels(call.result); ++p) {
-    int64_t w = width(call.result, p), tall = kChunk / w;
+    const int64_t w = width(call.result, p), tall = kChunk / w;
+    const int64_t most = least(tall, hi - lo);
+    for (int k = 0; k < steps; ++k) {
+      sources[2 * k].at_panel_begin(p, w, most);
+      if (takes_two(item.steps[k].micro)) sources[2 * k + 1].at_panel_begin(p, w, most);
+    }
     for (int64_t row = lo; row < hi; row += tall) {
-      Chunk<T> chunk{call, slots, p, row, least(tall, hi - row), w};
-      for (const kb::Step& step : item.steps) {
-        const T* a = chunk.entries(step.a, spare);
-        bool two = step.micro >= Micro::add && step.micro <= Micro::minimum;
-        const T* b = two ? chunk.entries(step.b, spare + 1) : a;
-        T* y = step.result < 0 ? chunk.result() : chunk.slot(step.result);
-        micro<T>(step.micro, y, a, b, chunk.count(), static_cast<T>(step.value));
+      const int64_t rows = least(tall, hi - row);
+      for (int k = 0; k < steps; ++k) {
+        const kb::Step& step = item.steps[k];
+        Entries<T> a = sources[2 * k].at_rows(p, w, row, rows), b = a;
+        if (takes_two(step.micro)) b = sources[2 * k + 1].at_rows(p, w, row, rows);
+        T* y = step.result < 0 ? at_panel(call.result, p) + row * w
+                               : slots + int64_t(step.result) * kChunk;
+        micro<T>(step.micro, y, a, b, rows * w, static_cast<T>(step.value));
       }
     }
   }
@@ -357,7 +380,7 @@ void softmax(const Call<T>& call, int64_t lo, int64_t hi) {
     vec<T> sum = all<T>(added<T>(total));
     for (int64_t p = 0; p < panels(y); ++p) {
       T* to = at_panel(y, p) + i * width(y, p);
-      each(to, to, width(y, p), [=](vec<T> e) { return e / sum; });
+      each(to, Entries<T>{to, 1}, width(y, p), [=](vec<T> e) { return e / sum; });
     }
   }
 }

@@ -145,7 +145,8 @@ void Plan<T>::validate_shapes(const Instruction& item) const {
       require(item.ints.size() == 2 && item.numbers.size() == 1, item, "settings");
       break;
     case Code::elementwise: {
-      require(item.registers >= 0 && item.registers <= 64, item, "registers");
+      require(item.registers >= 0 && item.registers <= kMostRegisters, item, "registers");
+      require(item.steps.size() <= kMostSteps, item, "number of steps");
       require(!item.steps.empty() && item.steps.back().result == -1, item, "no result");
       auto argument = [&](const Argument& a) {
         if (a.place == Place::number) return;
