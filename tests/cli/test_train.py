@@ -139,6 +139,14 @@ def test_every_optimizer_and_activation_learns(
         assert number("held-out accuracy", done.out) >= 0.9, activation
 
 
+def test_the_engine_can_be_chosen(run: Any, write: Any, tmp_path: Path) -> None:
+    write.flowers(tmp_path / "flowers.csv")
+    words = ("train", "flowers.csv", "--target", "kind", "--epochs", "2", "--quiet")
+    assert run(*words, "--engine", "numpy").code == 0
+    native = run(*words, "--engine", "native")
+    assert native.code == 0 or "native" in native.err
+
+
 def test_no_hidden_layer_is_a_linear_model(run: Any, write: Any, tmp_path: Path) -> None:
     write.houses(tmp_path / "houses.csv")
     done = run("train", "houses.csv", "--target", "price", "--hidden", "none")

@@ -110,10 +110,10 @@ def _svg(draw: Draw, title: str) -> str:
         figure = Figure(figsize=(5.2, 3.2), layout="constrained")
         draw(figure.subplots())
         file = io.StringIO()
-        figure.savefig(
-            file, format="svg", transparent=True, metadata={"Date": None, "Title": title}
-        )
+        none = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(file, format="svg", transparent=True, metadata=none)
     text = file.getvalue()
     for drawn, meant in COLOURS.items():
         text = text.replace(drawn, meant)
-    return text[text.index("<svg") :]
+    _, _, body = text.partition("<svg ")
+    return f'<svg role="img" aria-label="{title}" {body}'

@@ -80,6 +80,7 @@ def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
             batch_size=batch,
             validation=None if held is None else (held.x, held.targets()),
             seed=settings.seed,
+            engine=settings.engine,
             stopping=None if held is None else stopping(settings.patience, classes),
             metrics=["accuracy", brier] if classes else ["r2"],
             progress=False if show.quiet else None,

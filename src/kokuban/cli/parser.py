@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
+from kokuban.cli import check, predict, train
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.nn.activations import BY_NAME
 from kokuban.train.data.target import TASKS
+from kokuban.train.model import ENGINES
 
 Group = Any  # argparse's type for what has add_argument is private
 
@@ -97,7 +97,7 @@ def _command(
 
 
 def _train(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=_run("train"))
+    command.set_defaults(run=train.run)
     command.add_argument(
         "files", nargs="+", metavar="DATA", action=_Files, help="see above"
     )
@@ -195,6 +195,12 @@ def _train_settings(group: Group) -> None:
         f"rows, for all epochs (default {default.patience})",
     )
     add(
+        "--engine",
+        choices=ENGINES,
+        help=f"what runs the training (default {default.engine}: the native engine where "
+        "it can)",
+    )
+    add(
         "--seed",
         type=int,
         metavar="N",
@@ -203,7 +209,7 @@ def _train_settings(group: Group) -> None:
 
 
 def _predict(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=_run("predict"))
+    command.set_defaults(run=predict.run)
     command.add_argument("model", metavar="MODEL", help="what `kokuban train` wrote")
     command.add_argument(
         "data",
@@ -223,7 +229,7 @@ def _predict(command: argparse.ArgumentParser) -> None:
 
 
 def _check(command: argparse.ArgumentParser) -> None:
-    command.set_defaults(run=_run("check"))
+    command.set_defaults(run=check.run)
     command.add_argument("model", metavar="MODEL", help="a model file")
     command.add_argument(
         "data",
@@ -263,16 +269,6 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a list of whole numbers such as 64,32, nor none"
         ) from None
-
-
-def _run(name: str) -> Callable[[argparse.Namespace], int]:
-    """The command's function; its module is imported when it is called."""
-
-    def run(args: argparse.Namespace) -> int:
-        made: int = import_module(f"kokuban.cli.{name}").run(args)
-        return made
-
-    return run
 
 
 class _Files(argparse.Action):

@@ -39,6 +39,7 @@ class Settings:
     dropout: float = 0.2
     weight_decay: float = 0.0
     patience: int = 20
+    engine: str = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
