@@ -447,6 +447,23 @@ def test_a_parameter_used_1000_times() -> None:
 
 # ---------------------------------------------------------------- size
 
+
+@pytest.mark.parametrize("tied", [False, True], ids=["free", "tied"])
+@pytest.mark.parametrize("layers", [1, 5, 700])
+def test_linear_layers_cost_no_second_products(layers: int, tied: bool) -> None:
+    """The transpose of a layer's output is taken, not worked out again."""
+    h: Expr = X
+    weights = [kb.parameter(f"W{k}", (2, 2)) for k in range(layers)]
+    for weight in weights:
+        h = h @ weight
+    for weight in weights[::-1] if tied else ():
+        h = h @ weight.T
+    gradients = kb.grad(kb.mse(h, X), weights)
+    products = [n for n in order(gradients) if n.op and n.op.name == "matmul"]
+    # forward, the gradient by the weight, and by the input of all layers but the first
+    assert len(products) == 3 * len(weights) * (1 + tied) - 1
+
+
 NETS = ["layer_norm", "batch_norm", "gelu", "mish", "silu", "elu", "selu", "softmax"]
 LOSSES = ["mse", "softmax_cross_entropy", "sigmoid_cross_entropy", "huber", "poisson"]
 

@@ -46,7 +46,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
         (s.T, "s"),
         (kb.broadcast(s, (3, "N")).T, "dup(s, N×3)"),
     ],
-    "transpose of a product": [((A @ M).T, "M.T @ A.T"), ((-A).T, "-A.T")],
+    "transpose of a product": [((A.T @ B).T, "B.T @ A"), ((M.T @ M.T).T, "M.T.T @ M")],
     "broadcast twice": [(copies(kb.broadcast(s, (1, 3))), "dup(s, N×3)")],
     "sum of copies": [
         (kb.sum(c, over="columns"), "c"),
@@ -74,6 +74,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
         (A @ -M, "-(A @ M)"),
         ((-A) @ -M, "A @ M"),
         (kb.sum(-A), "-sum(A, over=all)"),
+        ((-A).T, "-A.T"),
     ],
     "arithmetic": [
         (two(2, 3), "5"),
@@ -205,6 +206,8 @@ def test_each_rewrite_by_itself(name: str, before: Expr, after: str) -> None:
 # What the rewrites come to together, or leave alone.
 FORMS: dict[Expr, str] = {
     A + B: "A + B",
+    (A @ M).T: "(A @ M).T",
+    (M @ A.T).T: "(M @ A.T).T",
     A * (B * C): "A * (B * C)",
     A * (B + C): "A * (B + C)",
     A / (B + C): "A / (B + C)",

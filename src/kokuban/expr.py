@@ -438,9 +438,12 @@ def number(node: Expr) -> float:
 def note_composite(
     result: Expr, name: str, args: tuple[Expr, ...], attrs: Mapping[str, Any]
 ) -> None:
-    """Remember that `result` can be written as the composite `name` of `args`."""
+    """Remember that `result` can be written as the composite `name` of `args`.
+
+    Where it has a name already, the later one holds.
+    """
     if result.op is not None and result not in args:
-        _composites.setdefault(result, (name, args, tuple(attrs.items())))
+        _composites[result] = (name, args, tuple(attrs.items()))
 
 
 def composite_of(node: Expr) -> Composite | None:

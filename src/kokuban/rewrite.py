@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
+from inspect import unwrap
 from typing import Any
 
 from kokuban.errors import InternalError
@@ -27,6 +28,7 @@ from kokuban.expr import (
     is_number,
     note_composite,
     number,
+    order,
     rebuild,
     require,
     spread,
@@ -47,7 +49,7 @@ from kokuban.shape import SCALAR, Shape
 Rule = Callable[[Expr], Expr | None]
 
 LONGEST = 12  # parts of a product, or terms of a sum, that are read at once
-PENDING = 500  # rewrites of rewrites that may wait for each other: far above any need
+PENDING = 500  # rewrites that may wait for each other, above the size of the expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
     was changed into is simple. A stack of its own, since expressions may be deep.
     """
     stack, waiting = [top], dict[Expr, tuple[Expr, str]]()
+    most = PENDING + len(order([top], known=done))
     while stack:
         node = stack[-1]
         if node in done:
@@ -122,7 +125,7 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
             else:
                 waiting[node] = changed, why
                 stack.append(changed)
-                if len(waiting) > PENDING:
+                if len(waiting) > most:
                     raise _endless(waiting)
 
 
@@ -153,7 +156,8 @@ def _keep_name(node: Expr, done: dict[Expr, Expr]) -> None:
         name, args, attrs = known
         if all(a in done for a in args):
             new_args = tuple(done[a] for a in args)
-            if done[node] is COMPOSITES[name](*new_args, **dict(attrs)):
+            # unwrapped, so that it notes nothing itself
+            if done[node] is unwrap(COMPOSITES[name])(*new_args, **dict(attrs)):
                 note_composite(done[node], name, new_args, dict(attrs))
 
 
@@ -189,12 +193,12 @@ def _transpose(node: Expr) -> Expr | None:
     return None if scalar is None else spread(scalar, node.shape)
 
 
-@_rewrite("transpose of a product", "(A B)ᵀ = Bᵀ Aᵀ", "transpose")
+@_rewrite("transpose of a product", "(Aᵀ B)ᵀ = Bᵀ A", "transpose")
 def _transpose_product(node: Expr) -> Expr | None:
     (a,) = node.args
-    if _is(a, "matmul"):
-        return a.args[1].T @ a.args[0].T
-    return -(a.args[0].T) if _is(a, "negate") else None
+    if _is(a, "matmul") and _is(a.args[0], "transpose"):
+        return a.args[1].T @ a.args[0].args[0]
+    return None  # for others it would be a second product, of what is known already
 
 
 @_rewrite("broadcast twice", "a copy of copies is a copy", "broadcast")
@@ -258,7 +262,7 @@ def _lift_copies(node: Expr) -> Expr | None:
     return spread(inner, node.shape)
 
 
-@_rewrite("sign of a linear form", "(-A) B = -(A B)", "matmul", "sum")
+@_rewrite("sign of a linear form", "(-A) B = -(A B)", "matmul", "sum", "transpose")
 def _lift_sign(node: Expr) -> Expr | None:
     signs = [_is(a, "negate") for a in node.args]
     if not any(signs):
