@@ -95,6 +95,7 @@ FLOWERS = ("flowers.csv", "--target", "kind")
         (("images.gz", "flowers.csv"), "flowers.csv: starts with the bytes"),
         (("images.gz", "labels.gz", "--task", "regression"), "for tables"),
         (("digits", "--task", "regression"), "for tables"),
+        (("digits", "--target", "y"), "for tables"),
         ((*FLOWERS, "-o", "none/m.safetensors"), "Cannot write 'none/m.safetensors'"),
         ((*FLOWERS, "-o", "folder"), "it is a folder"),
         ((*FLOWERS, "--report", "none/r.html"), "Cannot write 'none/r.html'"),

@@ -22,7 +22,7 @@ from kokuban.train.data import (
     read_table,
     state,
 )
-from kokuban.train.data.target import Labels, QuantityTarget, Task
+from kokuban.train.data.target import Labels, QuantityTarget
 
 DIGITS = "digits"  # the word for scikit-learn's bundled digits
 DIGIT_LEVELS = 16  # their grey levels, 0 to 16
@@ -75,12 +75,6 @@ class Coding(ABC):
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON."""
-
-    @property
-    @final
-    def task(self) -> Task:
-        """Classification or regression."""
-        return "classification" if self.labels else "regression"
 
     @property
     @final
@@ -149,7 +143,7 @@ class ImageCoding(Coding):
             x, labels = digits()
         elif len(files) == 2:
             x, labels = read_idx_pair(files[0], files[1])
-            x = x * np.float32(255)
+            x = levels_of(x)
         elif len(files) == 1:
             return Rows(self._scaled(_images(files[0])), None, "no labels are given.")
         else:
@@ -185,6 +179,11 @@ def digits() -> tuple[Matrix, NDArray[np.int64]]:
 
     bunch = load_digits()
     return bunch.data.astype(np.float32), bunch.target.astype(np.int64)
+
+
+def levels_of(x: Matrix) -> Matrix:
+    """The grey levels 0..255, exactly, that `read_idx_pair` divided by 255."""
+    return np.rint(x * np.float32(255))
 
 
 def _images(path: str) -> Matrix:

@@ -52,7 +52,7 @@ class Report:
             self._scores(),
             "<h2>Training</h2>",
             _figures(curves(self.fitted.history)),
-            f"<p class=small>{LOSSES}</p>",
+            f"<p class=small>{LOSSES}</p>" if self.fitted.validation else "",
             _table(self._training()),
             self._mistakes(),
             self._columns(),

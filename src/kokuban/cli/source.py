@@ -21,6 +21,7 @@ from kokuban.cli.coding import (
     Rows,
     TableCoding,
     digits,
+    levels_of,
 )
 from kokuban.errors import DataError, SettingError
 from kokuban.train.data import TableEncoder, read_idx_pair, read_table
@@ -62,8 +63,11 @@ class Source:
             )
         if len(self.files) == 1 and self.files[0] != DIGITS:
             return self._table(self.files[0])
-        if self.task == "regression":
-            raise SettingError("Images have classes: --task regression is for tables.")
+        if self.task == "regression" or self.target is not None:
+            raise SettingError(
+                "Images have classes, and labels of their own: --target and --task "
+                "regression are for tables."
+            )
         return self._images()
 
     def _table(self, path: str) -> Data:
@@ -117,7 +121,7 @@ class Source:
         if self.files == (DIGITS,):
             return *digits(), DIGIT_LEVELS
         x, labels = read_idx_pair(*self.files)
-        return x * np.float32(255), labels, 255
+        return levels_of(x), labels, 255
 
 
 @dataclass(frozen=True)
