@@ -46,7 +46,9 @@ def as_rows(value: Any, name: str, columns: Dim, dtype: Any) -> np.ndarray:
 
 def require_finite(array: np.ndarray, name: str) -> None:
     """DataError naming the first entry that is NaN or infinite, if there is one."""
-    if not np.isfinite(np.sum(array)) and not np.isfinite(array).all():
+    with np.errstate(all="ignore"):  # a finite matrix may have an infinite sum
+        total = np.sum(array)
+    if not np.isfinite(total) and not np.isfinite(array).all():
         row, column = (int(k) for k in np.argwhere(~np.isfinite(array))[0])
         raise DataError(
             f"{name} holds {array[row, column]} in row {row}, column {column} (counted "
