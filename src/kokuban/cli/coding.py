@@ -183,7 +183,8 @@ def digits() -> tuple[Matrix, NDArray[np.int64]]:
 
 def levels_of(x: Matrix) -> Matrix:
     """The grey levels 0..255, exactly, that `read_idx_pair` divided by 255."""
-    return np.rint(x * np.float32(255))
+    levels: Matrix = np.rint(x * np.float32(255))
+    return levels
 
 
 def _images(path: str) -> Matrix:
