@@ -334,6 +334,13 @@ def test_a_plan_reads() -> None:
     assert max(map(len, text.splitlines())) < 120
 
 
+def test_a_model_s_plan() -> None:
+    model = kb.Model(net(), loss="softmax_cross_entropy")
+    text = str(model.plan(kb.optim.Adam(0.01)))
+    assert "W1" in text
+    assert "Adam.m(W2)" in text
+
+
 def test_an_expression_with_two_named_dimensions_is_not_lowered() -> None:
     a, b = kb.input("A", ("N", 2)), kb.input("B", ("M", 2))
     with pytest.raises(NotLowered, match="'M'"):

@@ -19,7 +19,8 @@ from kokuban.nn.build import DRAW
 from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
-from kokuban.train.native import Native, native_for
+from kokuban.run.plan import Plan
+from kokuban.train.native import Native, native_for, training_plan
 from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
@@ -106,6 +107,11 @@ class Trainer:
             if self._native is None:
                 self.engine = "numpy"
         return self._native
+
+    def plan(self, sources: Sequence[Symbol]) -> Plan:
+        """The instructions of a step whose batches are rows of `sources`."""
+        assigned = zip(self._assigned, self._outputs[1:], strict=True)
+        return training_plan(self._outputs[0], tuple(sources), tuple(assigned))
 
     def step(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> float:
         """One update from one batch; the loss before it.

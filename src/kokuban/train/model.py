@@ -20,7 +20,7 @@ from kokuban.nn import Layer, Loss, loss as loss_named
 from kokuban.optim import SGD, Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run.compiled import Compiled, Prediction
-from kokuban.run.plan import NotLowered
+from kokuban.run.plan import NotLowered, Plan
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record
@@ -253,6 +253,15 @@ class Model:
         self._keep(run.go())
         self.history = run.history
         return run.history
+
+    def plan(self, optimizer: Optimizer | None = None) -> Plan:
+        """The native engine's instructions for a training step; `print` shows them.
+
+        Raises NotLowered where the engine cannot take the model.
+        """
+        settings = Settings(optimizer or SGD(0.1), 1, 1, 0, False, None, None, None)
+        trainer = self._trainer(settings, False, "auto")
+        return trainer.plan([*self.network.inputs, *self.network.targets])
 
     def _trainer(self, settings: Settings, weighted: bool, engine: str) -> Trainer:
         loss = self.network.weighted if weighted else self.network.loss

@@ -25,7 +25,7 @@ def _say_once(message: str) -> None:
 
 
 @lru_cache(maxsize=32)
-def _plan(
+def training_plan(
     loss: Expr, sources: tuple[Symbol, ...], assigned: tuple[tuple[Symbol, Expr], ...]
 ) -> Plan:
     """The plan of a training program, kept for the next fit of the same network."""
@@ -53,7 +53,7 @@ def native_for(
         reason = "sparse data are made dense batch by batch"
     else:
         try:
-            plan = _plan(settings[2], tuple(data), tuple(assigned.items()))
+            plan = training_plan(settings[2], tuple(data), tuple(assigned.items()))
             return Native(plan, list(assigned), settings, data, size, dtype, seed)
         except NotLowered as error:
             reason = str(error)
