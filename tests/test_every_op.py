@@ -456,3 +456,8 @@ def test_the_mask_is_philox() -> None:
     assert abs(value.mean() - 1) < 0.01
     other = kb.evaluate(mask, {draw: [[5, 8]]})
     assert (value != other).any()
+    # dropped below the threshold, kept at it
+    first = oracles.philox(5, 3, 7, 1)[0] & 0xFFFFFFFF
+    for drop, rate in ((False, first / 2**32), (True, (first + 1) / 2**32)):
+        one = kb.evaluate(kb.dropout_mask(draw, rate, (1, 1), stream=3), {draw: [[5, 7]]})
+        assert bool(one[0, 0] == 0) is drop

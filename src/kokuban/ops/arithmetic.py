@@ -127,9 +127,7 @@ define(
 def _power_rule(g: Expr, y: Expr, a: Expr, exponent: float) -> Expr:
     """g p a^(p-1), without 0^-1 where p is 0 or 1."""
     scaled = g * exponent
-    if exponent in (0.0, 1.0):
-        return scaled
-    return scaled * a if exponent == 2 else scaled * a ** (exponent - 1)
+    return scaled if exponent in (0.0, 1.0) else scaled * a ** (exponent - 1)
 
 
 define(
