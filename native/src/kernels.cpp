@@ -21,6 +21,8 @@ constexpr int kVectors = 2;
 template <class T>
 constexpr int kPanel = kVectors * kLanes<T>;
 constexpr int kRows = 6;
+// Loops over registers: unrolled early, or their arrays pass through memory.
+#define KB_UNROLLED _Pragma("GCC unroll 8")
 
 template <class T>
 constexpr Layout kLayout{kLanes<T>, kPanel<T>};
@@ -52,15 +54,15 @@ template <class T, int R, int V, bool TA>
 inline void tile(const Matrix<T>& a, int64_t row, const T* b, int64_t bw, T* c, int64_t cw,
                  int64_t depth) {
   vec<T> sum[R][V];
-  for (int i = 0; i < R; ++i)
-    for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
+  KB_UNROLLED for (int i = 0; i < R; ++i)
+    KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
   auto segment = [&](const T* from, int64_t along_k, int64_t along_row, int64_t many) {
     for (int64_t k = 0; k < many; ++k, from += along_k, b += bw) {
       vec<T> line[V];
-      for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
-      for (int i = 0; i < R; ++i) {
+      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
+      KB_UNROLLED for (int i = 0; i < R; ++i) {
         vec<T> x = all<T>(from[i * along_row]);
-        for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
+        KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
       }
     }
   };
@@ -73,8 +75,8 @@ inline void tile(const Matrix<T>& a, int64_t row, const T* b, int64_t bw, T* c, 
       segment(at_panel(a, p) + row * w, 1, w, least(kPanel<T>, depth - done));
     }
   }
-  for (int i = 0; i < R; ++i)
-    for (int v = 0; v < V; ++v) store(c + i * cw + v * kLanes<T>, sum[i][v]);
+  KB_UNROLLED for (int i = 0; i < R; ++i)
+    KB_UNROLLED for (int v = 0; v < V; ++v) store(c + i * cw + v * kLanes<T>, sum[i][v]);
 }
 
 template <class T, int V, bool TA>
