@@ -58,6 +58,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
     "sum of sums": [
         (kb.sum(kb.sum(A, over="rows")), "sum(A, over=all)"),
         (kb.sum(kb.sum(A, over="columns")), "sum(A, over=all)"),
+        (kb.sum(kb.sum(A, over="columns"), over="rows"), "sum(A, over=all)"),
     ],
     "block of a placed block": [
         (apply("slice", A, axis=1, start=0, stop=3), "A"),
@@ -210,6 +211,7 @@ FORMS: dict[Expr, str] = {
     (M @ A.T).T: "(M @ A.T).T",
     A * (B * C): "A * (B * C)",
     A * (B + C): "A * (B + C)",
+    r + c: "dup(r, N×3) + dup(c, N×3)",
     A / (B + C): "A / (B + C)",
     s * t * A: "s * t * A",
     -7 * A: "-7 * A",
@@ -236,6 +238,7 @@ FORMS: dict[Expr, str] = {
     kb.log(kb.softmax(A) + 1e-9): "log(softmax(A) + 1e-09)",
     kb.exp(A) / kb.sum(kb.exp(A)): "exp(A) / sum(exp(A), over=all)",
     A * (1 - B) - C * (1 - A): "A * (1 - B) - C * (1 - A)",
+    A * (1 - B) - B * (1 - C): "A * (1 - B) - B * (1 - C)",
     A / (1 - B) - B * (1 - A): "A / (1 - B) - B * (1 - A)",
     minus(minus(-A)): "-A",
     A - (B - (A - B)): "2 * (A - B)",

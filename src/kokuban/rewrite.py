@@ -226,9 +226,7 @@ def _sum_of_copies(node: Expr) -> Expr | None:
 @_rewrite("sum of sums", "the order of adding does not matter", "sum")
 def _sum_of_sums(node: Expr) -> Expr | None:
     (a,) = node.args
-    if _is(a, "sum") and dict(node.attrs)["over"] == "all":
-        return sum(a.args[0])
-    return None
+    return sum(a.args[0]) if _is(a, "sum") and node.shape == SCALAR else None
 
 
 @_rewrite("block of a placed block", "what was put there is taken again", "slice")
@@ -255,11 +253,9 @@ def _lift_copies(node: Expr) -> Expr | None:
         return None
     bare = [a.args[0] for a in node.args]
     varies = [any(b.shape[axis] != 1 for b in bare) for axis in (0, 1)]
-    small = tuple(n if v else 1 for n, v in zip(node.shape, varies, strict=True))
-    if small == node.shape:
-        return None  # a row against a column
-    inner = rebuild(node, tuple(spread(b, (small[0], small[1])) for b in bare))
-    return spread(inner, node.shape)
+    rows, columns = (n if v else 1 for n, v in zip(node.shape, varies, strict=True))
+    inner = rebuild(node, tuple(spread(b, (rows, columns)) for b in bare))
+    return spread(inner, node.shape)  # the node itself, if a row meets a column
 
 
 @_rewrite("sign of a linear form", "(-A) B = -(A B)", "matmul", "sum", "transpose")
