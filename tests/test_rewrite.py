@@ -214,6 +214,15 @@ FORMS: dict[Expr, str] = {
     r + c: "dup(r, N×3) + dup(c, N×3)",
     A / (B + C): "A / (B + C)",
     s * t * A: "s * t * A",
+    kb.sum(copies(r)): "sum(dup(r, N×3), over=all)",
+    kb.sum(copies(r), over="columns"): "sum(dup(r, N×3), over=columns)",
+    kb.sum(copies(c), over="rows"): "sum(dup(c, N×3), over=rows)",
+    apply("place", c, axis=1, start=2, total=5)[:, 1]: (
+        "slice(place(c, axis=1, start=2, total=5), axis=1, start=1, stop=2)"
+    ),
+    apply("place", c, axis=1, start=2, total=5)[2:3, :]: (
+        "slice(place(c, axis=1, start=2, total=5), axis=0, start=2, stop=3)"
+    ),
     -7 * A: "-7 * A",
     A - 7 * B: "A - 7 * B",
     -(s * A): "-s * A",
