@@ -51,7 +51,8 @@ class Operation:
     text      the formula as text, `{0}` and `{1}` the arguments, `{name}` attributes
     latex     the same in LaTeX
     binds     how tightly the form holds together, then what each argument must
-    native    the native kernel's name, or None: then it runs on NumPy, said aloud
+    native    its instruction or step in native/src/instruction.h, or None: then what has
+              it runs on NumPy, said aloud
     samples   inputs on which every reader is tested; the first one's attributes are the
               usual ones: the written form leaves them out where `text` does not name them
     kinks     (*args, **attrs) -> expressions that are zero where the derivative jumps,

@@ -63,6 +63,17 @@ def test_operation_agrees(op: Operation, sample: Sample, dtype: Any) -> None:
         np.testing.assert_allclose(mine, reference, rtol=CLOSE[dtype], atol=CLOSE[dtype])
 
 
+def test_records_name_what_the_native_table_has() -> None:
+    module = native()
+    known = {*module.codes(), *module.micros(), "sum"}  # a sum is one of three
+    assert {op.native for op in operations()} <= known
+    assert {c for c in module.codes() if c.startswith("sum_")} == {
+        "sum_all",
+        "sum_rows",
+        "sum_columns",
+    }
+
+
 def test_dropout_mask_is_the_reference_s() -> None:
     """The masks of a training run, seen through the weights that they leave."""
     net = kb.nn.Sequential(kb.nn.Affine(5, 7), kb.nn.Dropout(0.3), kb.nn.Affine(7, 3))

@@ -59,7 +59,7 @@ def _infix(
         text=f"{{0}} {sign} {{1}}",
         latex=latex,
         binds=(strength, strength, strength + 1),
-        native=None,
+        native=name,
         samples=(sample,),
         kinks=None,
     )
@@ -117,7 +117,7 @@ define(
         text="-{0}",
         latex="-{0}",
         binds=(NEGATION, NEGATION),
-        native=None,
+        native="negate",
         samples=(Sample(((4, 3),)),),
         kinks=None,
     )
@@ -141,7 +141,7 @@ define(
         text="{0} ** {exponent}",
         latex="{{{0}}}^{{{exponent:g}}}",
         binds=(POWER, ATOM),
-        native=None,
+        native="power",
         samples=(
             Sample(((4, 3),), attrs={"exponent": 2.0}),
             Sample(((4, 3),), gap=0.3, attrs={"exponent": -1.0}),
@@ -177,7 +177,7 @@ def _choice(name: str, short: str, sign: float) -> Operation:
         text=f"{name}({{0}}, {{1}})",
         latex=rf"\{short}({{0}}, {{1}})",
         binds=(ATOM, LOOSE, LOOSE),
-        native=None,
+        native=name,
         samples=(BOTH,),
         kinks=lambda a, b: (a - b,),
     )

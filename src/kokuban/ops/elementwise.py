@@ -43,7 +43,7 @@ def _function(
         text=f"{name}({{0}})",
         latex=latex or rf"\operatorname{{{{{name}}}}}({{0}})",
         binds=(ATOM, LOOSE),
-        native=None,
+        native=name,
         samples=(sample,),
         kinks=kinks,
     )

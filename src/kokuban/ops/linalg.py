@@ -34,7 +34,7 @@ define(
         text="{0} @ {1}",
         latex="{0} {1}",
         binds=(PRODUCT, PRODUCT, PRODUCT + 1),
-        native=None,
+        native="matmul",
         samples=(Sample(((4, 3), (3, 2))), Sample(((1, 3), (3, 1)))),
         kinks=None,
     )
@@ -57,7 +57,7 @@ define(
         text="{0}.T",
         latex=r"{0}^{{\top}}",
         binds=(ATOM, ATOM),
-        native=None,
+        native="transpose",
         samples=(Sample(((4, 3),)),),
         kinks=None,
     )

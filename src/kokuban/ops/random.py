@@ -72,7 +72,7 @@ define(
         text="dropout_mask({0}, rate={rate}, to={to})",
         latex=r"M_{{{rate:g}}}",
         binds=(ATOM, LOOSE),
-        native=None,
+        native="mask",
         samples=(
             Sample(
                 ((1, 2),),

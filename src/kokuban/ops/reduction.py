@@ -48,7 +48,7 @@ define(
         text="sum({0}, over={over})",
         latex=r"\textstyle\sum {0}",
         binds=(ATOM, LOOSE),
-        native=None,
+        native="sum",
         samples=tuple(Sample(((4, 3),), attrs={"over": over}) for over in OVER),
         kinks=None,
     )
@@ -75,7 +75,7 @@ def _per_row(
             text=f"{name}({{0}})",
             latex=latex,
             binds=(ATOM, LOOSE),
-            native=None,
+            native=name,
             samples=(Sample(((4, 3),)), Sample(((2, 1),))),
             kinks=kinks,
         )

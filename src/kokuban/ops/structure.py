@@ -61,7 +61,7 @@ define(
         text="dup({0}, {to})",
         latex=r"\operatorname{{Dup}}_{{{to}}}({0})",
         binds=(ATOM, LOOSE),
-        native=None,
+        native="copy",
         samples=(
             Sample(((1, 3),), attrs={"to": (4, 3)}),
             Sample(((4, 1),), attrs={"to": (4, 3)}),
@@ -113,7 +113,7 @@ define(
         text="slice({0}, axis={axis}, start={start}, stop={stop})",
         latex=r"\left[{0}\right]_{{{start}:{stop}}}",
         binds=(ATOM, LOOSE),
-        native=None,
+        native="slice",
         samples=(
             Sample(((4, 3),), attrs={"axis": 0, "start": 1, "stop": 3}),
             Sample(((4, 3),), attrs={"axis": 1, "start": 0, "stop": 2}),
@@ -166,7 +166,7 @@ define(
         text="place({0}, axis={axis}, start={start}, total={total})",
         latex=r"\operatorname{{place}}_{{{start}}}({0})",
         binds=(ATOM, LOOSE),
-        native=None,
+        native="place",
         samples=(
             Sample(((2, 3),), attrs={"axis": 0, "start": 1, "total": 5}),
             Sample(((2, 3),), attrs={"axis": 1, "start": 0, "total": 4}),
@@ -238,7 +238,7 @@ define(
         text="{0}",
         latex="{0}",
         binds=(ATOM, ATOM),
-        native=None,
+        native="copy",
         # one column, all its entries 1: the only uniform draw whose rows sum to 1
         samples=(Sample(((4, 1),), low=1.0, high=1.0),),
         kinks=None,

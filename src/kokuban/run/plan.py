@@ -26,12 +26,9 @@ from kokuban.shape import Dim, Shape, show
 
 BATCH = "N"  # the dimension of the samples
 
-MICROS = (
-    *("add", "subtract", "multiply", "divide", "maximum", "minimum", "negate"),
-    *("exp", "expm1", "log", "sqrt", "abs", "sign", "step", "relu", "sin", "cos"),
-    *("sigmoid", "tanh", "softplus", "erf", "power"),
-)
 ROW_BY_ROW = ("softmax", "logsumexp", "row_max")
+# What has an instruction of its own; every other operation is a step of a program.
+WHOLE = (*ROW_BY_ROW, "matmul", "transpose", "sum", "slice", "place", "mask", "copy")
 MOST_STEPS = 40  # of one elementwise program
 
 Argument = tuple[str, int, float]  # place, index of a register or operand, number
@@ -137,6 +134,11 @@ def _named(node: Expr, *names: str) -> bool:
     return node.op is not None and node.op.name in names
 
 
+def _entrywise(node: Expr) -> bool:
+    """Whether a node is a step of an elementwise program."""
+    return node.op is not None and node.op.native not in (None, *WHOLE)
+
+
 def lower(
     outputs: Sequence[Expr],
     sources: Sequence[Symbol] = (),
@@ -192,7 +194,7 @@ class _Lowering:
         root: dict[Expr, Expr] = {}
         count: dict[Expr, int] = {}
         for node in reversed(self._nodes):
-            if not _named(node, *MICROS):
+            if not _entrywise(node):
                 continue
             users = self._users[node]
             roots = {root.get(u) for u in users if u.shape == node.shape}
@@ -362,7 +364,8 @@ class _Lowering:
             attrs = dict(n.attrs)
             value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
             b = args[1] if len(args) > 1 else ("number", 0, 0.0)
-            steps.append(Step(n.op.name, args[0], b, result, value))
+            assert n.op.native is not None
+            steps.append(Step(n.op.native, args[0], b, result, value))
         self._place[root] = self._new(root)
         aligned = tuple(places[k] <= {"full", "column"} for k in range(len(operands)))
         self.plan.instructions.append(
