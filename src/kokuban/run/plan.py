@@ -22,6 +22,7 @@ from kokuban.expr import (
     symbol,
     written,
 )
+from kokuban.ops import exp
 from kokuban.shape import Dim, Shape, show
 
 BATCH = "N"  # the dimension of the samples
@@ -149,11 +150,14 @@ def lower(
     `sources` are the symbols whose rows are taken from the data, batch by batch; all
     other symbols are buffers. Raises NotLowered for what the engine cannot take.
     """
-    lowering = _Lowering([*outputs, *(assigned or {}).values()], sources)
+    every = _shared_softmax([*outputs, *(assigned or {}).values()])
+    outputs, new_values = every[: len(outputs)], every[len(outputs) :]
+    assigned = dict(zip(assigned or {}, new_values, strict=True))
+    lowering = _Lowering(every, sources)
     plan = lowering.plan
     plan.outputs = [lowering.buffer_of(o) for o in outputs]
     taken: set[int] = set(plan.outputs)
-    for target, new in (assigned or {}).items():
+    for target, new in assigned.items():
         old, fresh = lowering.leaf(target), lowering.buffer_of(new)
         if fresh in taken or not _real(new).args:
             fresh = lowering.copy(new)
@@ -161,6 +165,14 @@ def lower(
         plan.swaps.append((old, fresh))
     plan.instructions = _scheduled(plan.instructions)
     return plan
+
+
+def _shared_softmax(outputs: Sequence[Expr]) -> list[Expr]:
+    """softmax(U) as e^(U - logsumexp(U)) where ln Σeᵘ is worked out anyway."""
+    nodes = order(outputs)
+    sums = {n.args[0]: n for n in nodes if _named(n, "logsumexp")}
+    both = {n: n.args[0] for n in nodes if _named(n, "softmax") and n.args[0] in sums}
+    return substitute(outputs, {n: exp(u - sums[u]) for n, u in both.items()})
 
 
 def _real(node: Expr) -> Expr:
