@@ -241,6 +241,11 @@ KB_INLINE V fma(V a, entry<V> b, V c) {
   return fma(a, splat<V>(b), c);
 }
 
+template <class V>
+KB_INLINE V fma(V a, entry<V> b, entry<V> c) {
+  return fma(a, splat<V>(b), splat<V>(c));
+}
+
 // The number to add to |x| < 2^(mantissa_bits - 2) so that the sum's low bits are the
 // integer nearest to x, in two's complement; its own low half is zero.
 template <class V>

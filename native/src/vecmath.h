@@ -112,22 +112,30 @@ KB_INLINE V expm1(V x) {
   return select<V>(abs(x) < bound<V>::half_ulp, x, y + y);
 }
 
-// (1 - e^(-2|x|)) / (1 + e^(-2|x|)), with e^(-2|x|) = 2^n + 2^n (e^r - 1): 1 - 2^n is
-// exact, and so is 2^n times anything, so that nothing cancels near 0.
+// (1 - e^(-2|x|)) / (1 + e^(-2|x|)), with e^(-2|x|) = w + w (e^r - 1), w = 2^n: 1 - w and
+// w times anything are exact, so nothing cancels near 0. Where 1 + w rounds to 1, b - 2 w
+// is still right to first order. The last two lines make good what the roundings of
+// numerator and denominator lost; (1 + y)/2 is 1 over the denominator.
 template <class V>
 KB_INLINE V tanh(V x) {
+  constexpr entry<V> half = 0.5;
   const auto s = split_exponent(-2 * at_most(abs(x), splat<V>(bound<V>::tanh_one)));
-  const V whole = two_to(s), part = whole * expm1_reduced(s);
-  return with_sign_of(((1 - whole) - part) / ((1 + whole) + part), x);
+  const V w = two_to(s), part = w * expm1_reduced(s);
+  const V b = 1 + w, a = b - 2 * w, above = a - part, below = b + part;
+  const V y = above / below;
+  const V lost = fma(-y, part - (below - b), (a - above) - part);
+  return with_sign_of(fma(lost, fma(y, half, half), y), x);
 }
 
-// 1/(1 + e^-x), for negative x as e^x / (1 + e^x). The last line makes good, for
-// negative x, what the rounding of 1 + e lost; 1 - y is 1/(1 + e) there.
+// e/(1 + e) with e = e^-|x|, for negative x; 1 less that for the others. The correction
+// is for what the roundings of e and of 1 + e lost, to first order; 1 - y is 1/(1 + e).
 template <class V>
 KB_INLINE V sigmoid(V x) {
-  const V e = exp_below(-abs(x)), below = 1 + e, lost = e - (below - 1);
-  const V y = select<V>(x < 0, e, splat<V>(1)) / below;
-  return fma(-y, lost * (1 - y), y);
+  const auto s = split_exponent(at_least(-abs(x), splat<V>(bound<V>::exp_zero)));
+  const V p = expm1_reduced(s), h = 1 + p, e = scale(h, s.n, s.shifted), below = 1 + e;
+  const V lost = (p - (h - 1)) - (e - (below - 1));
+  const V ratio = e / below, y = fma(ratio * (1 - ratio), lost, ratio);
+  return select<V>(x < 0, y, 1 - y);
 }
 
 // ---- Logarithms
@@ -164,11 +172,11 @@ KB_INLINE doubles log1p_tail(doubles f) {
   return -s * (f - z * polynomial(z, coefficients<double>::log));
 }
 
-// ln(2^k (1 + f)).
+// ln(2^k (1 + f)) + low.
 template <class V>
-KB_INLINE V log_of(V k, V f) {
+KB_INLINE V log_of(V k, V f, V low = V{}) {
   constexpr auto &ln2 = coefficient<V>::ln2;
-  return fma(k, ln2[0], f + fma(k, ln2[1], log1p_tail(f)));
+  return fma(k, ln2[0], f + (fma(k, ln2[1], log1p_tail(f)) + low));
 }
 
 template <class V>
@@ -184,7 +192,8 @@ KB_INLINE V log(V x) {
 }
 
 // ln(1 + x) for finite x > -1. With u = 1 + x rounded and c what rounding lost,
-// 1 + x = 2^k (m + 2^-k c); where k = 0 this gives back x itself.
+// 1 + x = 2^k (m + 2^-k c); where k = 0 this gives back x itself, and elsewhere nearly
+// 2^k (1 + f) e^(what f's rounding lost).
 template <class V>
 KB_INLINE V log1p_inside(V x) {
   constexpr int bits_below = simd<V>::mantissa_bits;
@@ -192,7 +201,8 @@ KB_INLINE V log1p_inside(V x) {
   const auto s = split_binary(u);
   const V shrink = from_bits(2 * simd<V>::one_bits - (s.exponent << bits_below));
   const V low = select<V>(s.k > 2 * bits_below, V{}, c * shrink);
-  return log_of(s.k, (s.m - 1) + low);
+  const V high = s.m - 1, f = high + low;
+  return log_of(s.k, f, low - (f - high));
 }
 
 template <class V>

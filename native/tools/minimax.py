@@ -18,7 +18,6 @@ from mpmath import (
     cos,
     erf,
     erfc,
-    exp,
     expm1,
     floor,
     frexp,
@@ -43,6 +42,8 @@ Function = Callable[[mpf], mpf]
 
 @dataclass(frozen=True)
 class Fit:
+    """One polynomial to find; `says` goes above its coefficients."""
+
     name: str
     format: str
     says: str
@@ -54,6 +55,7 @@ class Fit:
 
 
 def evaluate(c: list[mpf], t: mpf) -> mpf:
+    """The polynomial at t; c[0] is the constant term."""
     y = mpf(0)
     for a in reversed(c):
         y = y * t + a
@@ -70,6 +72,11 @@ def solve(fit: Fit, nodes: list[mpf]) -> list[mpf]:
         a[i, n - 1] = (-1) ** i / fit.weight(t)
         b[i] = fit.value(t)
     return list(lu_solve(a, b))[:-1]
+
+
+def error_of(fit: Fit, c: list[mpf]) -> Function:
+    """The weighted error of these coefficients, as a function of t."""
+    return lambda t: fit.weight(t) * (evaluate(c, t) - fit.value(t))
 
 
 def extrema(error: Function, grid: list[mpf], count: int) -> list[mpf]:
@@ -94,16 +101,13 @@ def grid(fit: Fit, points: int) -> list[mpf]:
 
 
 def remez(fit: Fit) -> list[mpf]:
+    """The minimax polynomial's coefficients, not yet rounded."""
     points = grid(fit, 60 * (fit.degree + 2) + 1)
     step = (len(points) - 1) / mpf(fit.degree + 1)
     nodes = [points[int(nint(i * step))] for i in range(fit.degree + 2)]
     for _ in range(12):
         c = solve(fit, nodes)
-        found = extrema(
-            lambda t, c=c: fit.weight(t) * (evaluate(c, t) - fit.value(t)),
-            points,
-            len(nodes),
-        )
+        found = extrema(error_of(fit, c), points, len(nodes))
         if len(found) < len(nodes):
             raise RuntimeError(f"{fit.name} {fit.format}: the error lost an extremum")
         if found == nodes:
@@ -113,6 +117,7 @@ def remez(fit: Fit) -> list[mpf]:
 
 
 def rounded(x: mpf, bits: int) -> mpf:
+    """The number of so many bits nearest to x."""
     if x == 0:
         return x
     mantissa, exponent = frexp(x)
@@ -120,8 +125,8 @@ def rounded(x: mpf, bits: int) -> mpf:
 
 
 def hexadecimal(x: mpf, format: str) -> str:
-    text = float(x).hex().replace("0x1.", "0x1.").rstrip()
-    mantissa, exponent = text.split("p")
+    """x, a number of the format, as a literal that is read back exactly."""
+    mantissa, exponent = float(x).hex().split("p")
     mantissa = mantissa.rstrip("0").rstrip(".")
     return f"{mantissa}p{exponent}" + ("f" if format == "float" else "")
 
@@ -134,11 +139,6 @@ def split(x: mpf, bits: list[int]) -> list[mpf]:
         parts.append(ldexp(floor(ldexp(x, b - exponent)), exponent - b))
         x -= parts[-1]
     return [*parts, rounded(x, bits[-1])]
-
-
-def by_size(name: str, f: str, says: str, v: Function, w: Function, *r: mpf) -> Fit:
-    low, high, degree = r
-    return Fit(name, f, says, v, w, mpf(low), mpf(high), int(degree))
 
 
 HALF_LN2 = log(2) / 2 * mpf("1.001")
@@ -160,8 +160,9 @@ def both(
     high: mpf,
     degrees: tuple[int, int],
 ) -> list[Fit]:
+    """The same fit in both formats, each with its own degree."""
     return [
-        by_size(name, f, says, value, weight, low, high, degree)
+        Fit(name, f, says, value, weight, low, high, degree)
         for f, degree in zip(BITS, degrees, strict=True)
     ]
 
@@ -174,9 +175,9 @@ FITS = [
         lambda r: r**2 / abs(expm1(r)),
         -HALF_LN2,
         HALF_LN2,
-        (4, 10),
+        (5, 10),
     ),
-    by_size(
+    Fit(
         "log",
         "float",
         "ln(1 + f) = f + f^2 (-1/2 + f p(f)), |f| <= 1/3",
@@ -186,17 +187,17 @@ FITS = [
         mpf(1) / 3,
         7,
     ),
-    by_size(
+    Fit(
         "log",
         "double",
         "ln((1 + s)/(1 - s)) = 2 s + s z p(z), z = s^2 <= 1/25",
         log_tail,
         lambda z: z * sqrt(z) / (2 * atanh(sqrt(z))),
-        0,
+        mpf(0),
         mpf(1) / 25,
         7,
     ),
-    by_size(
+    Fit(
         "log_fine",
         "double",
         "ln((1 + s)/(1 - s)) = 2 s + s z (2/3 + z p(z)), z = s^2 <= 1/25",
@@ -211,7 +212,7 @@ FITS = [
         "sin r = r + r t p(t), t = r^2, |r| <= pi/4",
         lambda t: (sin(sqrt(t)) / sqrt(t) - 1) / t,
         lambda t: t * sqrt(t) / sin(sqrt(t)),
-        0,
+        mpf(0),
         QUARTER_PI2,
         (3, 6),
     ),
@@ -220,7 +221,7 @@ FITS = [
         "cos r = 1 - t/2 + t^2 p(t), t = r^2, |r| <= pi/4",
         lambda t: (cos(sqrt(t)) - 1 + t / 2) / t**2,
         lambda t: t**2 / cos(sqrt(t)),
-        0,
+        mpf(0),
         QUARTER_PI2,
         (2, 6),
     ),
@@ -229,28 +230,28 @@ FITS = [
         "erf x = x + x p(x^2), |x| <= 1",
         lambda t: erf(sqrt(t)) / sqrt(t) - 1,
         lambda t: sqrt(t) / erf(sqrt(t)),
-        0,
-        1,
+        mpf(0),
+        mpf(1),
         (6, 12),
     ),
-    by_size(
+    Fit(
         "erfc",
         "float",
         "erfc x = e^p(x - 1), 1 <= x <= 4; error relative to erf x",
         lambda t: log(erfc(t + 1)),
         lambda t: erfc(t + 1) / erf(t + 1),
-        0,
-        3,
+        mpf(0),
+        mpf(3),
         6,
     ),
-    by_size(
+    Fit(
         "erfc",
         "double",
         "erfc x = e^p(x - 1), 1 <= x <= 6; error relative to erf x",
         lambda t: log(erfc(t + 1)),
         lambda t: erfc(t + 1) / erf(t + 1),
-        0,
-        5,
+        mpf(0),
+        mpf(5),
         17,
     ),
 ]
@@ -265,6 +266,7 @@ SPLITS = [
 
 
 def wrapped(items: list[str], indent: str) -> str:
+    """Items with commas, in lines of at most 90 characters."""
     lines, line = [], indent
     for item in items:
         if len(line) + len(item) + 2 > 88:
@@ -275,15 +277,16 @@ def wrapped(items: list[str], indent: str) -> str:
 
 
 def array(name: str, format: str, values: list[mpf]) -> str:
+    """A C++ array of the values."""
     items = wrapped([hexadecimal(v, format) for v in values], "      ")
     return f"  static constexpr {format} {name}[] = {{\n{items}}};"
 
 
 def fitted(fit: Fit) -> str:
+    """A fit's array, with what it is and how good it is."""
     c = [rounded(a, BITS[fit.format]) for a in remez(fit)]
-    worst = max(
-        abs(fit.weight(t) * (evaluate(c, t) - fit.value(t))) for t in grid(fit, 2003)
-    )
+    error = error_of(fit, c)
+    worst = max(abs(error(t)) for t in grid(fit, 2003))
     return (
         f"  // {fit.says}\n"
         f"  // degree {fit.degree}, relative error 2^{float(log(worst, 2)):.1f}\n"
@@ -292,6 +295,7 @@ def fitted(fit: Fit) -> str:
 
 
 def structure(format: str) -> str:
+    """All of a format's constants."""
     rows = [fitted(fit) for fit in FITS if fit.format == format]
     for name, x, bits in SPLITS:
         rows.append(f"  // {name}, cut into parts, largest first")
@@ -313,6 +317,7 @@ def two_over_pi() -> str:
 
 
 def main() -> None:
+    """Write the header to standard output."""
     print("// Written by native/tools/minimax.py, which says how; change it there.")
     print("#pragma once\n#include <stdint.h>\n\nnamespace kb::KB_ISA {\n")
     print("template <class T>\nstruct coefficients;\n")
