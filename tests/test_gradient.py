@@ -226,7 +226,7 @@ def test_the_output_itself() -> None:
     assert kb.grad(L, [W, L, W])[0] is kb.grad(L, W)
 
 
-def test_only_the_nodes_between_are_worked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_nodes_between_are_worked_on() -> None:
     """The gradient by the last weight does not go through the layers before it."""
     h: Expr = X
     for k in range(20):

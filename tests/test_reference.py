@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import array_api_strict
@@ -21,6 +21,7 @@ from kokuban.errors import (
     UnknownNameError,
 )
 from kokuban.expr import order, size, symbol
+from kokuban.op import operation
 from kokuban.run import Program
 
 X, W = kb.input("X", ("N", 2)), kb.parameter("W", (2, 3))
@@ -158,34 +159,37 @@ def test_a_program_runs_many_times() -> None:
         assert total[0, 0] == y.sum()
 
 
-def test_a_program_computes_common_parts_once_and_lets_go(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    y = X @ W
-    calls = []
-    alive: list[weakref.ref[Any]] = []
-    op = y.op
-    assert op is not None
+@contextmanager
+def run_by(name: str, numpy: Callable[..., Any]) -> Iterator[None]:
+    """The operation computed by another function meanwhile."""
+    op = operation(name)
+    usual = op.numpy
+    object.__setattr__(op, "numpy", numpy)
+    try:
+        yield
+    finally:
+        object.__setattr__(op, "numpy", usual)
 
-    def counted(xp: Any, *args: Any) -> Any:
-        calls.append(args)
-        result = np.matmul(*args)
-        alive.append(weakref.ref(result))
+
+def test_a_program_computes_common_parts_once_and_lets_go() -> None:
+    products: list[weakref.ref[Any]] = []
+    alive_at_the_end: list[Any] = []
+
+    def product(xp: Any, a: Any, b: Any) -> Any:
+        result = np.matmul(a, b)
+        products.append(weakref.ref(result))
         return result
 
-    z = kb.tanh(y) + y * kb.sum(y)
-    program = Program([z, kb.sum(kb.exp(z))])
-    steps = [step for step in program._steps if step.node is y]
-    assert len(steps) == 1
-    object.__setattr__(op, "numpy", counted)
-    try:
+    def total(xp: Any, a: Any, over: str) -> Any:
+        alive_at_the_end.extend(r() for r in products)
+        return np.sum(a, keepdims=True)
+
+    y = X @ W
+    program = Program([kb.sum(kb.exp(kb.tanh(y) + y))])
+    with run_by("matmul", product), run_by("sum", total):
         program({X: x, W: w})
-    finally:
-        object.__setattr__(op, "numpy", lambda xp, a, b: xp.matmul(a, b))
-    assert len(calls) == 1
-    calls.clear()
-    gc.collect()
-    assert [r() for r in alive] == [None]
+    assert len(products) == 1
+    assert alive_at_the_end == [None]
 
 
 def test_copies_are_left_to_the_arithmetic() -> None:

@@ -33,7 +33,7 @@ def _sweep(
             needed.add(node)
     gradient, shares = {output: upstream}, {node: list[Use]() for node in nodes}
     for y in reversed(nodes):
-        if y not in gradient or y not in needed or y.op is None:
+        if y not in gradient or y.op is None:
             continue
         for place, (x, rule) in enumerate(zip(y.args, y.op.vjp, strict=True)):
             if x in needed and rule is not None:
