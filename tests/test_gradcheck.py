@@ -307,6 +307,13 @@ def test_the_step_follows_the_function(loss: Expr, value: np.ndarray) -> None:
     assert not kb.check(loss, at, claims={W: claim}).ok
 
 
+def test_a_step_of_a_whole_wave_does_not_mislead() -> None:
+    at = {SCALAR: 250.0}  # the 7-point step is 2 here: 2π/3.1 is what two of them meet
+    for frequency in np.linspace(3.0, 3.3, 13):
+        result = kb.check(kb.sin(frequency * SCALAR), at, method="7-point")
+        assert result.ok, str(result)
+
+
 def test_at_a_minimum_the_gradient_is_nearly_zero() -> None:
     at = values()
     at[T] = at[X] @ at[W]
@@ -316,6 +323,14 @@ def test_at_a_minimum_the_gradient_is_nearly_zero() -> None:
         result = kb.check(loss, moved)
         assert result.ok, str(result)
         assert not kb.check(loss, moved, claims={W: np.full((4, 3), 1e-6)}).ok
+
+
+def test_a_gradient_too_small_for_differences_is_said() -> None:
+    at = values()
+    at[T] = at[X] @ (at[W] + 1e-15)
+    result = kb.check(kb.mse(X @ W, T), at)
+    assert result.ok, str(result)
+    assert "nearly zero: no entry is larger than" in (result.diagnosis or "")
 
 
 def test_a_gradient_of_zero_passes_and_a_claim_against_it_fails() -> None:
@@ -543,6 +558,13 @@ def test_corners_that_cancel_are_no_corners(function: Callable[[Expr], Expr]) ->
     claim = gradient(function(W), W, {W: CORNER})
     claim[0, 0] += 0.001
     assert not kb.check(function(W), {W: CORNER}, claims={W: claim}).ok
+
+
+def test_corners_that_cancel_where_the_rules_fail_are_named() -> None:
+    loss = kb.sum(kb.relu(W) - kb.relu(-W))  # W, but 0 + 0 by the rules at 0
+    result = kb.check(loss, {W: CORNER})
+    assert result.ok, str(result)
+    assert kinks_of(result.results[0]) == ZEROS
 
 
 def test_a_corner_that_an_entry_does_not_move_is_not_its_own() -> None:

@@ -1,15 +1,16 @@
 """The numerical derivative of a loss by one parameter, with a bound on its error.
 
 The bound has two parts. Rounding: the noise of the loss, measured, over the step.
-Truncation: what changes when the step is doubled. A step at which a corner is met is
-not used; an entry that meets one at every step has no derivative, and is named so.
+Truncation: what changes when the step is doubled, or made a thousand times shorter. A
+step at which the slope jumps is not used; an entry where it jumps at every step has no
+derivative, and is named so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,6 +39,7 @@ SAFETY = 10.0  # of the measured noise, a deviation, to a bound
 SHARP = 1e-4  # a bound this far below the derivative leaves nothing to improve
 SHARE = 1e-6  # the same, against the largest entry of the gradient
 NEARLY_ZERO = 1e-8  # of the steepness nearby
+SHORT = 1024.0  # by how much the step that confirms another is shorter
 FACTOR = 5  # powers of two between one step and the next that is tried
 SMALLEST, LARGEST = 2.0**-37, 2.0**-2  # the steps that are tried, for |x| <= 1
 
@@ -233,36 +235,46 @@ class Probe:
     def _derivative(self, line: Line, expected: float, scale: float) -> Estimate:
         if self._method == COMPLEX:
             return self._complex(line, scale)
-        best: Estimate | None = None
-        near: tuple[str, ...] = ()
-        tiny = SMALLEST * scale
+        tried: list[Estimate] = []
         for found in self._attempts(line, scale):
-            if found.undefined:
-                near = found.near
-                if set(near) <= set(line.touched((-tiny, 0.0, tiny))):
-                    break  # no step is small enough
-            elif best is None or found.bound < best.bound:
-                best = found
-            if best is not None and (found.undefined or self._settled(best, expected)):
+            tried.append(found)
+            if self._settled(found, expected):
                 break
-        if best is not None and (not best.near or self.sees(best, expected)):
-            return best
-        if best is not None:  # the value itself jumps, by as much on either side
-            near = best.near
-        return Estimate(math.nan, math.inf, math.inf, 0.0, near)
+            if found.undefined and _stays(line, found.near, scale):
+                return found  # no step is small enough
+        clear = [e for e in tried if not e.near]
+        best = min(clear or tried, key=lambda e: e.bound)
+        if best.near and self._doubtful(best, expected):
+            return replace(best, value=math.nan, truncation=math.inf)
+        return best
+
+    def _doubtful(self, found: Estimate, expected: float) -> bool:
+        """Whether a corner spoils the value, though the slopes on both sides agree.
+
+        The value itself may jump, by as much on either side; or corners cancel, as in
+        relu(x) - relu(-x) = x at 0, where what the rules take for their slopes need not
+        be right.
+        """
+        size = max(abs(found.value), abs(expected))
+        agrees = abs(found.value - expected) <= self._rtol * size + found.bound
+        return not (agrees and self.sees(found, expected))
 
     def _settled(self, found: Estimate, expected: float) -> bool:
         size = max(abs(found.value), abs(expected))
         sharp = found.bound <= max(SHARP * size, SHARE * self._largest)
-        return sharp or found.value == expected
+        return not found.near and (sharp or found.value == expected)
 
     def _attempts(self, line: Line, scale: float) -> Iterable[Estimate]:
-        """At the usual step, then at smaller or at larger ones, as the errors ask."""
+        """At the usual step, then at smaller ones or at larger, as the errors ask.
+
+        Where corners are near, at smaller ones until none is.
+        """
         step, way = base_step(self._method), 0
         while SMALLEST <= step <= LARGEST:
             found = self._attempt(line, step, scale)
             yield found
-            larger = math.isfinite(found.bound) and found.rounding > found.truncation
+            clear = math.isfinite(found.bound) and not found.near
+            larger = clear and found.rounding > found.truncation
             turn = FACTOR if larger else -FACTOR
             if way and turn != way:
                 return
@@ -274,16 +286,22 @@ class Probe:
         value, coarse = quotient(line, scheme, h), quotient(line, scheme, 2 * h)
         rounding = SAFETY * self.noise(relative) * scheme.gain / h
         ends = {m * k * h for _, a, b in scheme.parts for k in (a, b) for m in (1, 2)}
-        touched = line.touched({0.0, *ends})
+        touched = line.touched({0.0, *ends, *(-s for s in ends)})
         if touched and _jump(line, h) > self._rtol * abs(value) + rounding:
             return Estimate(math.nan, math.inf, math.inf, h, touched)
         power = 1 if touched else scheme.order  # a smooth join leaves only first order
         truncation = 2 * abs(value - coarse) / (2**power - 1)
+        # a step as long as a wave of the function fools the doubling, not a short one
+        short = quotient(line, SCHEMES["central"], h / SHORT)
+        beyond = abs(value - short) - SAFETY * self.noise(relative) * SHORT / h
+        truncation += 2 * max(beyond, 0.0)
         return Estimate(value, rounding, truncation, h, touched)
 
     def _complex(self, line: Line, scale: float) -> Estimate:
         value = complex_slope(line)
-        rounding = SAFETY * (self._slope_noise / scale + EPSILON * self._largest)
+        # that of the derived gradient counts here, and is not known: ε|L| stands for it
+        own = EPSILON * (self._largest + abs(line(0.0)) / scale)
+        rounding = SAFETY * (self._slope_noise / scale + own)
         return Estimate(value, rounding, 0.0, COMPLEX_STEP)
 
     @cached_property
@@ -295,6 +313,12 @@ class Probe:
     def _noise_of_slope(self, v: Matrix, start: float) -> float:
         line = Line(self._loss, ..., v)
         return noise(lambda s: complex_slope(line, s.real), start)
+
+
+def _stays(line: Line, near: tuple[str, ...], scale: float) -> bool:
+    """Whether these corners (at least one) are met at the smallest step as well."""
+    tiny = SMALLEST * scale
+    return bool(near) and set(near) <= set(line.touched((-tiny, 0.0, tiny)))
 
 
 def _jump(line: Line, h: float) -> float:

@@ -88,7 +88,8 @@ class Result:
     """The check of one parameter.
 
     symbol       the parameter
-    ok           whether something could be judged, and nothing judged disagrees
+    ok           whether what has a derivative, at least an entry, could be judged and
+                 agrees
     shape        its rows and columns
     method       the scheme of the differences
     claimed      whether a claim was under test (else the derived gradient)

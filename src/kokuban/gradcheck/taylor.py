@@ -19,8 +19,10 @@ from kokuban.gradcheck.schemes import (
     noise,
 )
 
-FITTED = 8  # halvings of the step in the fit
+FITTED = 6  # halvings of the step in the fit
 LEAST = 4
+STRAIGHT = 0.08  # how far, in halvings, a remainder may lie off the fitted line
+FLAT = 0.5  # what falls more slowly than any remainder is rounding
 LARGE = 2.0**-12  # a remainder that vanishes up to smaller steps only tells nothing
 ABOVE = 100.0  # how far above the noise a remainder must lie to be used
 
@@ -36,7 +38,8 @@ def taylor_slope(
 
     It is 2 (or more) for the gradient G of a smooth f and 1 for any other matrix. It is
     infinite where the remainder vanishes, as for a linear f, and NaN where rounding
-    hides it. Fitted to the smallest steps whose remainder stands above the rounding.
+    hides it. Fitted to the smallest steps whose remainders stand above the rounding, on
+    a straight line.
 
     Raises ShapeError if the gradient does not have x's shape.
     """
@@ -73,5 +76,11 @@ def remainder_slope(
             used.append((e, abs(change - first)))
     if len(used) < LEAST:
         return math.inf if telling else math.nan
-    steps, remainders = np.log(np.array(used[-FITTED:])).T
-    return float(np.polyfit(steps, remainders, 1)[0])
+    while len(used) >= LEAST:
+        steps, remainders = np.log2(np.array(used[-FITTED:])).T
+        slope, height = np.polyfit(steps, remainders, 1)
+        bend = np.max(np.abs(slope * steps + height - remainders))
+        if bend < STRAIGHT and slope > FLAT:
+            return float(slope)
+        used.pop()  # rounding after all, more of it than was measured
+    return math.nan

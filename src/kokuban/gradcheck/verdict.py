@@ -288,6 +288,11 @@ class _Evidence:
     compared: list[_Compared]
 
     @property
+    def usual(self) -> float:
+        """The median bound of those sharp enough."""
+        return float(np.median([e.bound for e in self.sharp] or [0.0]))
+
+    @property
     def sound(self) -> bool:
         """Whether the derived gradient agrees."""
         return not any(c.failed for c in self.compared)
@@ -310,7 +315,7 @@ def _evidence(case: _Case, suspects: Sequence[Place]) -> _Evidence:
     compared = [
         case.compared(place, expected, e.value, e.bound)
         for place, expected, e in rows
-        if case.probe.sees(e, expected) or abs(e.value - expected) > e.bound
+        if case.probe.sees(e, expected)
     ]
     undefined = {p: e for p, e in by_entry.items() if e.undefined}
     hidden = len(rows) - len(sharp)
@@ -328,7 +333,7 @@ def _judged(case: _Case, blank: Result) -> Result:
     kinks = _kinks(evidence.undefined)
     return replace(
         blank,
-        ok=bool(evidence.sharp) and not failed,
+        ok=bool(evidence.sharp) and not (evidence.hidden or failed),
         claimed=claimed,
         steps=(min(steps), max(steps)),
         entries=len(evidence.defined),
@@ -400,8 +405,7 @@ def _claim_compared(
     left_out = set(evidence.undefined)
     if suspects and left_out.issuperset(suspects[:SUSPECTS]):
         left_out.update(suspects)  # too many to test, and every one tested was a corner
-    usual = float(np.median([e.bound for e in evidence.sharp] or [0.0]))
-    found = []
+    usual, found = evidence.usual, []
     for p in places(case.gradient.shape):
         if p not in left_out:
             own = evidence.defined[p].bound if p in evidence.defined else usual
@@ -460,7 +464,14 @@ def _findings(
     if evidence.hidden:
         yield (
             f"{plural(evidence.hidden, 'derivative')} could not be judged: the rounding "
-            "of L over the step, or its curvature, exceeds a hundredth of it"
+            "of L over the step, or its curvature, exceeds a hundredth of it (complex "
+            "steps, where there are no corners, see further)"
+        )
+    largest = float(np.max(np.abs(case.gradient)))
+    if 0 < largest < 100 * evidence.usual:
+        yield (
+            f"nearly zero: no entry is larger than {largest:.1e}, and differences "
+            f"hardly tell {evidence.usual:.1e} from 0 here"
         )
     if not evidence.sharp:
         yield "nothing could be checked"
