@@ -828,5 +828,8 @@ def test_numbers_are_written_so_that_they_differ() -> None:
 
 
 def test_a_single_entry() -> None:
+    assert kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5}, claims={SCALAR: 3.0}).ok
+    wrong = kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5}, claims={SCALAR: 6})
+    assert wrong.diagnosis == "w: yours is 2.000 times the gradient in every entry"
     result = kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5})
     assert str(result).startswith("✓ w: central differences agree in its only entry")

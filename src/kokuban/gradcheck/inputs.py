@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from kokuban.errors import DataError, ExpressionError, unknown
 from kokuban.expr import Expr, Symbol, order, symbols, written
@@ -14,9 +15,11 @@ from kokuban.gradcheck.schemes import Matrix
 from kokuban.rewrite import simplify
 from kokuban.run import Program
 from kokuban.run.reference import as_matrix
-from kokuban.shape import bind
+from kokuban.shape import SCALAR, bind
 
 Values = dict[Symbol, Any]
+Claim: TypeAlias = "Expr | npt.ArrayLike"
+Wrt: TypeAlias = "Symbol | str | Sequence[Symbol | str]"
 
 
 def named(key: object, loss: Expr) -> Symbol:
@@ -102,16 +105,14 @@ def finite_form(
         if np.isfinite(value):
             return form, value
     nodes = order([loss])
-    for node, found in zip(nodes, run(nodes, values, sizes), strict=True):
-        bad = np.argwhere(~np.isfinite(found))
-        if len(bad):
-            row, column = bad[0] + 1
-            raise DataError(
-                f"The loss is {value} at these values; the first part that is not finite "
-                f"is {written(node, 4)}: {found[tuple(bad[0])]} in row {row}, column "
-                f"{column}."
-            )
-    raise AssertionError  # the loss itself is among the nodes
+    found = zip(nodes, run(nodes, values, sizes), strict=True)
+    node, part = next((n, p) for n, p in found if not np.all(np.isfinite(p)))
+    place = np.argwhere(~np.isfinite(part))[0]
+    raise DataError(
+        f"The loss is {value} at these values; the first part that is not finite is "
+        f"{written(node, 4)}: {part[tuple(place)]} in row {place[0] + 1}, column "
+        f"{place[1] + 1}."
+    )
 
 
 def require_analytic(loss: Expr, symbol: Symbol) -> None:
@@ -122,3 +123,62 @@ def require_analytic(loss: Expr, symbol: Symbol) -> None:
                 f"The complex step needs analytic operations only, and {node.op.name} "
                 f"stands between {symbol.name} and the loss; take central differences."
             )
+
+
+def named_claims(claims: Mapping[Any, Claim], loss: Expr) -> dict[Symbol, Claim]:
+    """The claims by symbol; a typed error for what is neither numbers nor a formula."""
+    found: dict[Symbol, Claim] = {}
+    for key, claim in claims.items():
+        symbol = named(key, loss)
+        if isinstance(claim, str):
+            raise ExpressionError(
+                f"The claim for {symbol.name} is text, and formulas as text are not read "
+                "yet: give it as an expression, such as X.T @ (Y - T) / 2, or an array."
+            )
+        if not isinstance(claim, Expr) and np.asarray(claim).dtype.kind not in "iubf":
+            raise DataError(
+                f"The claim for {symbol.name} is neither an expression nor a matrix of "
+                f"real numbers: {claim!r:.60}."
+            )
+        found[symbol] = claim
+    return found
+
+
+def as_claim(symbol: Symbol, value: npt.ArrayLike) -> Matrix:
+    """The claimed values as they are; a number for a 1×1 symbol as a matrix."""
+    found = np.asarray(value)
+    return found.reshape(1, 1) if found.ndim == 0 and symbol.shape == SCALAR else found
+
+
+def asked_for(wrt: Wrt | None, loss: Expr, claimed: Iterable[Symbol]) -> list[Symbol]:
+    """What to differentiate by: `wrt`, else all parameters; and whatever is claimed."""
+    if wrt is None:
+        chosen = symbols([loss], "parameter")
+    else:
+        keys = [wrt] if isinstance(wrt, Expr | str) else list(wrt)
+        chosen = [named(key, loss) for key in keys]
+    found = list(dict.fromkeys([*chosen, *claimed]))
+    if not found:
+        raise ExpressionError(
+            "There is no parameter to differentiate by: name the symbols, wrt=[…]."
+        )
+    return found
+
+
+def notes_on(
+    given: Mapping[Symbol, Any], simplified: bool, claims: Mapping[Symbol, Matrix]
+) -> Iterable[str]:
+    """What was done to the values, the formula or the tolerance, a sentence each."""
+    short = [
+        s.name for s, v in given.items() if str(getattr(v, "dtype", "")) == "float32"
+    ]
+    if short:
+        yield f"{', '.join(short)}: float32 values, taken as they are into float64."
+    if simplified:
+        yield "L as written is not finite here: its simplified form was checked."
+    coarse = [s.name for s, c in claims.items() if c.dtype == np.float32]
+    if coarse:
+        yield (
+            f"{', '.join(coarse)}: the claim is in float32, and compared no more closely "
+            "than that."
+        )

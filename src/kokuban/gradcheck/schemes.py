@@ -44,9 +44,8 @@ SCHEMES = {
     "7-point": Scheme(6, ((3 / 2, -1, 1), (-3 / 5, -2, 2), (1 / 10, -3, 3))),
 }
 COMPLEX = "complex"
-COMPLEX_STEP = (
-    2.0**-66
-)  # its error is h², and nothing is subtracted: no reason to be larger
+# Its error is h², and nothing is subtracted that could lose digits: as small as may be.
+COMPLEX_STEP = 2.0**-66
 METHODS = (*SCHEMES, COMPLEX)
 
 
@@ -76,7 +75,7 @@ def quotient(phi: Along, scheme: Scheme, h: float) -> float:
 
 
 def complex_slope(phi: Along, s: float = 0.0) -> float:
-    """φ'(s) = Im φ(s + ih)/h: Squire, Trapp, SIAM Review 40 (1998), eq. 6."""
+    """φ'(s) = Im φ(s + ih)/h: Squire, Trapp, SIAM Review 40 (1998)."""
     return phi(complex(s, COMPLEX_STEP)).imag / COMPLEX_STEP
 
 
@@ -149,7 +148,7 @@ def noise(phi: Along, start: float, clear: Callable[[float], bool] = _always) ->
 
     High differences of closely spaced values leave nothing of a smooth function, and of
     independent errors of deviation σ the k-th leave σ²·(2k)!/(k!)² on average. Moré,
-    Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011), section 3.
+    Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33 (2011).
     Infinite where φ is not finite. Values that rounding holds equal are spread further,
     while φ is smooth from `start` to their end, as `clear` says.
     """

@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from kokuban.errors import DataError, ExpressionError
 from kokuban.expr import Expr, Symbol, require, symbols
+from kokuban.gradcheck.case import Case, Compared, Evidence
+from kokuban.gradcheck.diagnosis import findings, unusable
 from kokuban.gradcheck.inputs import (
+    Claim,
     Values,
+    Wrt,
+    as_claim,
+    asked_for,
     finite_form,
-    named,
+    named_claims,
+    notes_on,
     ready,
     require_analytic,
     run,
@@ -30,15 +35,12 @@ from kokuban.gradcheck.probe import (
     Probe,
     places,
 )
-from kokuban.gradcheck.report import Check, Kink, Result, Worst, pair, plural
+from kokuban.gradcheck.report import Check, Kink, Result, Worst
 from kokuban.gradcheck.schemes import COMPLEX, Matrix, base_step, direction
 from kokuban.gradcheck.taylor import remainder_slope
 from kokuban.gradient import grad
 from kokuban.rewrite import simplify_all
 from kokuban.run.reference import by_symbol
-
-Claim: TypeAlias = "Expr | npt.ArrayLike"
-Wrt: TypeAlias = "Symbol | str | Sequence[Symbol | str]"
 
 LIMIT = 2000  # entries; in a larger parameter a sample is taken
 SAMPLE = 50
@@ -60,32 +62,6 @@ class _Setting:
     rtol: float | None
     atol: float
     rng: np.random.Generator
-
-
-@dataclass(frozen=True, slots=True)
-class _Compared:
-    """Two values of one derivative, and how far apart they may be."""
-
-    place: Place | None
-    given: float
-    against: float
-    allowed: float
-
-    @property
-    def gap(self) -> float:
-        gap = abs(self.given - self.against)
-        return math.inf if math.isnan(gap) else gap
-
-    @property
-    def failed(self) -> bool:
-        return not self.gap <= self.allowed
-
-    @property
-    def excess(self) -> float:
-        """The gap over what is allowed: what ranks the worst entry."""
-        if not self.gap:
-            return 0.0
-        return self.gap / self.allowed if self.allowed else math.inf
 
 
 def check(
@@ -121,8 +97,8 @@ def check(
     """
     loss = require(L, "What is checked")
     base_step(method)
-    claimed = _named_claims(claims or {}, loss)
-    asked = _asked(wrt, loss, claimed)
+    claimed = named_claims(claims or {}, loss)
+    asked = asked_for(wrt, loss, claimed)
     derived = grad(loss, asked)
     formulas = [c for c in claimed.values() if isinstance(c, Expr)]
     given = by_symbol(symbols([loss, *formulas]), at)
@@ -135,95 +111,17 @@ def check(
     gradients = run(derived, values, known)
     worked_out = iter(run(simplify_all(formulas), values, known))
     arrays = {
-        s: next(worked_out) if isinstance(c, Expr) else np.asarray(c)
+        s: next(worked_out) if isinstance(c, Expr) else as_claim(s, c)
         for s, c in claimed.items()
     }
     results = tuple(
         _examined(setting, symbol, np.array(g), arrays.get(symbol))
         for symbol, g in zip(asked, gradients, strict=True)
     )
-    return Check(value, results, tuple(_notes(given, form is not loss, arrays)))
-
-
-def _named_claims(claims: Mapping[Any, Claim], loss: Expr) -> dict[Symbol, Claim]:
-    """The claims by symbol; a typed error for what is neither numbers nor a formula."""
-    found: dict[Symbol, Claim] = {}
-    for key, claim in claims.items():
-        symbol = named(key, loss)
-        if isinstance(claim, str):
-            raise ExpressionError(
-                f"The claim for {symbol.name} is text, and formulas as text are not read "
-                "yet: give it as an expression, such as X.T @ (Y - T) / 2, or an array."
-            )
-        if not isinstance(claim, Expr) and np.asarray(claim).dtype.kind not in "iubf":
-            raise DataError(
-                f"The claim for {symbol.name} is neither an expression nor a matrix of "
-                f"real numbers: {claim!r:.60}."
-            )
-        found[symbol] = claim
-    return found
-
-
-def _asked(wrt: Wrt | None, loss: Expr, claimed: Iterable[Symbol]) -> list[Symbol]:
-    """What to differentiate by: `wrt`, else all parameters; and whatever is claimed."""
-    if wrt is None:
-        chosen = symbols([loss], "parameter")
-    else:
-        keys = [wrt] if isinstance(wrt, Expr | str) else list(wrt)
-        chosen = [named(key, loss) for key in keys]
-    found = list(dict.fromkeys([*chosen, *claimed]))
-    if not found:
-        raise ExpressionError(
-            "There is no parameter to differentiate by: name the symbols, wrt=[…]."
-        )
-    return found
-
-
-def _notes(
-    given: Mapping[Symbol, Any], simplified: bool, claims: Mapping[Symbol, Matrix]
-) -> Iterable[str]:
-    short = [
-        s.name for s, v in given.items() if str(getattr(v, "dtype", "")) == "float32"
-    ]
-    if short:
-        yield f"{', '.join(short)}: float32 values, taken as they are into float64."
-    if simplified:
-        yield "L as written is not finite here: its simplified form was checked."
-    coarse = [s.name for s, c in claims.items() if c.dtype == np.float32]
-    if coarse:
-        yield (
-            f"{', '.join(coarse)}: the claim is in float32, and compared no more closely "
-            "than that."
-        )
+    return Check(value, results, tuple(notes_on(given, form is not loss, arrays)))
 
 
 # ---------------------------------------------------------------- one parameter
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One parameter: its derived gradient, a claim or None, and what may differ."""
-
-    symbol: Symbol
-    value: Matrix
-    gradient: Matrix
-    claim: Matrix | None
-    rtol: float
-    atol: float
-    loss: Loss
-    probe: Probe
-    rng: np.random.Generator
-
-    @property
-    def tested(self) -> Matrix:
-        """What is on trial: the claim, where there is one."""
-        return self.gradient if self.claim is None else self.claim
-
-    def compared(
-        self, place: Place | None, given: float, against: float, bound: float
-    ) -> _Compared:
-        size = max(abs(given), abs(against)) if math.isfinite(given) else abs(against)
-        return _Compared(place, given, against, self.rtol * size + self.atol + bound)
 
 
 def _examined(
@@ -233,7 +131,7 @@ def _examined(
     if setting.method == COMPLEX:
         require_analytic(setting.loss, symbol)
     blank = Result(symbol, False, gradient.shape, setting.method, claim is not None)
-    wrong = _unusable(symbol.name, gradient, claim)
+    wrong = unusable(symbol.name, gradient, claim)
     if wrong is not None:
         return replace(blank, diagnosis=wrong)
     loss = Loss(setting.loss, symbol, setting.values, setting.sizes)
@@ -242,63 +140,11 @@ def _examined(
     probe = Probe(loss, setting.method, rtol, largest, setting.rng)
     if claim is not None and claim.dtype == np.float32 and setting.rtol is None:
         rtol, atol = RTOL_FLOAT32, atol + SHARE_FLOAT32 * largest
-    case = _Case(
-        symbol, loss.value, gradient, claim, rtol, atol, loss, probe, setting.rng
-    )
+    case = Case(symbol, loss.value, gradient, claim, rtol, atol, loss, probe, setting.rng)
     return _judged(case, blank)
 
 
-def _unusable(name: str, gradient: Matrix, claim: Matrix | None) -> str | None:
-    """Why there is nothing to compare: a claim's shape, or a gradient not finite."""
-    if claim is not None and claim.shape != gradient.shape:
-        want = "×".join(str(n) for n in gradient.shape)
-        have = "×".join(str(n) for n in claim.shape) or "a plain number"
-        text = f"yours has the shape {have}, but {name} is {want}."
-        if claim.ndim != 2:
-            return f"{text} Everything is a matrix of two dimensions here."
-        if claim.shape != gradient.shape[::-1]:
-            return text
-        same = np.allclose(claim.T, gradient, rtol=1e-3, atol=0.0)
-        what = "the gradient" if same else "the right shape"
-        return f"{text} It is the transpose of {what}."
-    bad = np.argwhere(~np.isfinite(gradient))
-    if len(bad):
-        row, column = bad[0] + 1
-        return (
-            f"the derived gradient is not finite in {plural(len(bad), 'entry')}, first "
-            f"in ({row},{column}): L has no derivative there, or it overflows"
-        )
-    return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    """The numerical derivatives of one parameter, and the derived ones beside them.
-
-    `defined` and `undefined` are by entry, `sides` how many along directions; `sharp` are
-    those good enough to judge by, `hidden` the number of the others; `compared` holds
-    the derived gradient against each, but for those hidden.
-    """
-
-    defined: dict[Place, Estimate]
-    undefined: dict[Place, Estimate]
-    sides: int
-    sharp: list[Estimate]
-    hidden: int
-    compared: list[_Compared]
-
-    @property
-    def usual(self) -> float:
-        """The median bound of those sharp enough."""
-        return float(np.median([e.bound for e in self.sharp] or [0.0]))
-
-    @property
-    def sound(self) -> bool:
-        """Whether the derived gradient agrees."""
-        return not any(c.failed for c in self.compared)
-
-
-def _evidence(case: _Case, suspects: Sequence[Place]) -> _Evidence:
+def _evidence(case: Case, suspects: Sequence[Place]) -> Evidence:
     by_entry = {p: case.probe.at(p, float(case.gradient[p])) for p in _chosen(case)}
     for p in suspects[:SUSPECTS]:
         if p not in by_entry:
@@ -319,10 +165,10 @@ def _evidence(case: _Case, suspects: Sequence[Place]) -> _Evidence:
     ]
     undefined = {p: e for p, e in by_entry.items() if e.undefined}
     hidden = len(rows) - len(sharp)
-    return _Evidence(defined, undefined, len(sides), sharp, hidden, compared)
+    return Evidence(defined, undefined, len(sides), sharp, hidden, compared)
 
 
-def _judged(case: _Case, blank: Result) -> Result:
+def _judged(case: Case, blank: Result) -> Result:
     """Differentiate numerically, compare, and say what was found."""
     suspects = _suspects(case)
     evidence = _evidence(case, suspects)
@@ -347,11 +193,11 @@ def _judged(case: _Case, blank: Result) -> Result:
         slope=_slope(case, evidence.undefined),
         kinks=kinks,
         worst=_worst(case.symbol.name, pool, claimed),
-        diagnosis="\n".join(_findings(case, evidence, pool, kinks)) or None,
+        diagnosis="\n".join(findings(case, evidence, pool, kinks)) or None,
     )
 
 
-def _suspects(case: _Case) -> list[Place]:
+def _suspects(case: Case) -> list[Place]:
     """In a large parameter, where a claim disagrees, the furthest first."""
     if case.claim is None or case.gradient.size <= LIMIT:
         return []
@@ -364,7 +210,7 @@ def _suspects(case: _Case) -> list[Place]:
     return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
 
-def _chosen(case: _Case) -> list[Place]:
+def _chosen(case: Case) -> list[Place]:
     """The entries to differentiate by: all, or a sample of a large parameter's."""
     every = places(case.gradient.shape)
     if len(every) <= LIMIT:
@@ -373,7 +219,7 @@ def _chosen(case: _Case) -> list[Place]:
     return [every[int(k)] for k in np.sort(sample)]
 
 
-def _along_directions(case: _Case) -> list[tuple[float, Estimate]]:
+def _along_directions(case: Case) -> list[tuple[float, Estimate]]:
     """In a large parameter, the gradient's and L's slope along random directions."""
     found = []
     for _ in range(DIRECTIONS if case.gradient.size > LIMIT else 0):
@@ -394,8 +240,8 @@ def _kinks(undefined: Mapping[Place, Estimate]) -> tuple[Kink, ...]:
 
 
 def _claim_compared(
-    case: _Case, evidence: _Evidence, suspects: Sequence[Place]
-) -> list[_Compared]:
+    case: Case, evidence: Evidence, suspects: Sequence[Place]
+) -> list[Compared]:
     """The claim against the derived gradient, wherever there is a derivative.
 
     Both are worked out without differences, so that the usual bound is enough for every
@@ -414,14 +260,14 @@ def _claim_compared(
     return found
 
 
-def _relative_gap(case: _Case, pool: Sequence[_Compared]) -> float:
+def _relative_gap(case: Case, pool: Sequence[Compared]) -> float:
     gap = max((c.gap for c in pool), default=math.nan)
     largest = float(np.max(np.abs(case.gradient)))
     size = max(largest, NEARLY_ZERO * case.probe.steepness)
     return gap / size if size else gap
 
 
-def _worst(name: str, pool: Sequence[_Compared], claimed: bool) -> Worst | None:
+def _worst(name: str, pool: Sequence[Compared], claimed: bool) -> Worst | None:
     if not pool:
         return None
     c = max(pool, key=lambda c: c.excess)
@@ -430,7 +276,7 @@ def _worst(name: str, pool: Sequence[_Compared], claimed: bool) -> Worst | None:
     return Worst(name, row, column, c.given, c.against, *words)
 
 
-def _slope(case: _Case, kinks: Iterable[Place]) -> float:
+def _slope(case: Case, kinks: Iterable[Place]) -> float:
     """The Taylor slope along a random direction through the entries with a derivative."""
     v = direction(case.value, case.rng)
     for p in kinks:
@@ -443,55 +289,3 @@ def _slope(case: _Case, kinks: Iterable[Place]) -> float:
     sigmas = (case.probe.noise(usual * 2.0**-k) for k in range(0, 20, 5))
     sigma = next(filter(math.isfinite, sigmas), math.inf)
     return remainder_slope(line, slope, sigma, lambda e: not line.touched((0.0, e)))
-
-
-# ---------------------------------------------------------------- diagnosis
-
-
-def _findings(
-    case: _Case, evidence: _Evidence, pool: Sequence[_Compared], kinks: Sequence[Kink]
-) -> Iterable[str]:
-    """What is wrong or undefined, a line for each finding."""
-    if not evidence.sound:
-        yield (
-            "the derived gradient and the differences disagree: either L is too rough "
-            "for differences here, or a rule is wrong; please report the formula"
-        )
-    elif case.claim is not None and any(c.failed for c in pool):
-        yield from _mistake(case, pool)
-    if kinks:
-        yield f"undefined here: {', '.join(str(k) for k in kinks)}"
-    if evidence.hidden:
-        yield (
-            f"{plural(evidence.hidden, 'derivative')} could not be judged: the rounding "
-            "of L over the step, or its curvature, exceeds a hundredth of it (complex "
-            "steps, where there are no corners, see further)"
-        )
-    largest = float(np.max(np.abs(case.gradient)))
-    if 0 < largest < 100 * evidence.usual:
-        yield (
-            f"nearly zero: no entry is larger than {largest:.1e}, and differences "
-            f"hardly tell {evidence.usual:.1e} from 0 here"
-        )
-    if not evidence.sharp:
-        yield "nothing could be checked"
-
-
-def _mistake(case: _Case, pool: Sequence[_Compared]) -> list[str]:
-    """The mistake that explains the claim in every entry, if one is found."""
-    assert case.claim is not None
-    bad = np.argwhere(~np.isfinite(case.claim))
-    if len(bad):
-        row, column = bad[0] + 1
-        count = plural(len(bad), "entry")
-        return [f"yours is not finite in {count}, first in ({row},{column})"]
-    given, against, allowed = np.array([(c.given, c.against, c.allowed) for c in pool]).T
-    size = float(against @ against)
-    ratio = float(given @ against) / size if size else math.nan
-    if np.all(np.abs(given - ratio * against) <= allowed * max(1.0, abs(ratio))):
-        return [f"yours is {pair(ratio, 1.0)[0]} times the gradient in every entry"]
-    if case.claim.shape == case.gradient.T.shape and np.allclose(
-        case.claim, case.gradient.T, rtol=1e-3, atol=0.0
-    ):
-        return ["yours is the transpose of the gradient"]
-    return []
