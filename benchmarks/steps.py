@@ -230,17 +230,24 @@ def agree(runs: dict[str, Steps]) -> dict[str, float]:
     return first
 
 
+def calibrated(run: Steps, seconds: float = 0.05) -> int:
+    """How many steps take about so long, a multiple of eight."""
+    began = time.perf_counter()
+    run(8)
+    return 8 * max(1, round(seconds / (time.perf_counter() - began)))
+
+
 def measure(job: Task, rounds: int) -> list[tuple[str, float, float, float, float]]:
     """Name, median time a step, and its ratio to ours: median, least, most."""
     runs = contenders(job)
     agree(runs)
-    steps = 8 * max(1, int(2e-2 / (job.flop / 5e10 + 2e-5) / 8))
+    steps = {name: calibrated(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
             began = time.perf_counter()
-            run(steps)
-            times[name].append((time.perf_counter() - began) / steps)
+            run(steps[name])
+            times[name].append((time.perf_counter() - began) / steps[name])
     rows = []
     for name, spent in times.items():
         ratios = [a / b for a, b in zip(spent, times["kokuban"], strict=True)]
