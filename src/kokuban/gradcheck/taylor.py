@@ -22,6 +22,7 @@ from kokuban.gradcheck.schemes import (
 FITTED = 6  # halvings of the step in the fit
 LEAST = 4
 STRAIGHT = 0.08  # how far, in halvings, a remainder may lie off the fitted line
+SMALL = -8  # halvings: where all usable steps are larger, the slope may be anything
 FLAT = 0.5  # what falls more slowly than any remainder is rounding
 LARGE = 2.0**-12  # a remainder that vanishes up to smaller steps only tells nothing
 ABOVE = 100.0  # how far above the noise a remainder must lie to be used
@@ -80,7 +81,7 @@ def remainder_slope(
         steps, remainders = np.log2(np.array(used[-FITTED:])).T
         slope, height = np.polyfit(steps, remainders, 1)
         bend = np.max(np.abs(slope * steps + height - remainders))
-        if bend < STRAIGHT and slope > FLAT:
+        if bend < STRAIGHT and slope > FLAT and steps[-1] <= SMALL:
             return float(slope)
         used.pop()  # rounding after all, more of it than was measured
     return math.nan
