@@ -44,6 +44,19 @@ def test_not_gate_and_the_notes_slip() -> None:
     assert kb.evaluate(as_printed, {x: bits})[:, 0].tolist() == [0, 0]  # never fires
 
 
+@pytest.mark.parametrize("bias", [-1.5, -0.5])
+def test_a_gate_gives_no_gradient_to_learn_from(bias: float) -> None:
+    """A step is flat wherever it has a slope: zero, and the differences agree."""
+    x, t = kb.input("X", ("N", 2)), kb.target("T", ("N", 1))
+    w, b = kb.parameter("W", (2, 1)), kb.parameter("b", (1, 1))
+    loss = kb.mse(kb.step(x @ w + b, at_zero=1.0), t)
+    wrong = np.array([[1.0], [0.0], [0.0], [0.0]])
+    at = {x: CORNERS, t: wrong, w: np.ones((2, 1)), b: np.array([[bias]])}
+    assert kb.evaluate(loss, at)[0, 0] > 0
+    assert not kb.evaluate(kb.grad(loss, w), at).any()
+    assert kb.check(loss, at=at, wrt=[w, b]).ok
+
+
 def test_xor_from_two_layers() -> None:
     x = kb.input("X", ("N", 2))
     nand = gate(gate(x, "AND"), "NOT")
