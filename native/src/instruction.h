@@ -8,101 +8,160 @@
 
 namespace kb {
 
-// One row a kind of instruction: its name, and how its work is divided among threads.
-//   rows    each thread takes some rows of the result
-//   once    the first thread does all of it
+// One row a kind of instruction. The first five end in a program over the entries of their
+// frame m×n, into which the product or sum goes without a way through memory.
 #define KB_INSTRUCTIONS(X)                                                              \
-  X(matmul, rows)        /* C = A B                  A m×k, B k×n, C m×n            */   \
-  X(matmul_ta, rows)     /* C = Aᵀ B                 A k×m, B k×n, C m×n            */   \
-  X(elementwise, rows)   /* a small program over entries, all operands broadcast    */   \
-  X(softmax, rows)       /* Y m×n from X m×n, row by row                            */   \
-  X(logsumexp, rows)     /* y m×1 from X m×n                                        */   \
-  X(row_max, rows)       /* y m×1 from X m×n                                        */   \
-  X(sum_columns, rows)   /* y m×1 from X m×n                                        */   \
-  X(sum_rows, once)      /* y 1×n from X m×n, rows added in order                   */   \
-  X(sum_all, once)       /* y 1×1 from X m×n                                        */   \
-  X(transpose, rows)     /* C n×m from A m×n                                        */   \
-  X(slice, rows)         /* C = a block of A from (ints[0], ints[1])                */   \
-  X(place, rows)         /* C = 0 but for A at (ints[0], ints[1])                   */   \
-  X(take, rows)          /* C = rows of data source ints[0], in the batch's order   */   \
-  X(mask, rows)          /* C = dropout mask; ints: stream, threshold; imm: 1/(1-p) */
+  X(entries)   /* the program alone                                                 */  \
+  X(matmul)    /* A B     A m×k, B k×n                                              */  \
+  X(matmul_ta) /* Aᵀ B    A k×m, B k×n                                              */  \
+  X(sum_rows)  /* 1ᵀ A    A k×n; m = 1                                              */  \
+  X(sum_all)   /* Σ A     A k×l; m = n = 1                                          */  \
+  X(transpose) /* C n×m from A m×n                                                  */  \
+  X(slice)     /* C = a block of A from (ints[0], ints[1])                          */  \
+  X(place)     /* C = 0 but for A at (ints[0], ints[1])                             */  \
+  X(take)      /* C = rows of data source ints[0], in the batch's order             */  \
+  X(mask)      /* C = dropout mask; ints: stream, threshold; number: 1/(1-p)        */
 
 enum class Code : int {
-#define KB_CODE(name, split) name,
+#define KB_CODE(name) name,
   KB_INSTRUCTIONS(KB_CODE)
 #undef KB_CODE
       count
 };
-enum class Split : int { rows, once };
 
-// One row an operation of the elementwise programs: its name and number of arguments.
+// One row an operation of the programs: its name, its number of arguments, and whether it
+// takes a row together.
 #define KB_MICRO(X)                                                                     \
-  X(copy, 1) X(add, 2) X(subtract, 2) X(multiply, 2) X(divide, 2) X(maximum, 2)          \
-  X(minimum, 2) X(negate, 1) X(exp, 1) X(expm1, 1) X(log, 1) X(sqrt, 1) X(abs, 1)        \
-  X(sign, 1) X(step, 1) X(relu, 1) X(sin, 1) X(cos, 1) X(sigmoid, 1) X(tanh, 1)          \
-  X(softplus, 1) X(erf, 1) X(power, 1)
+  X(copy, 1, false) X(add, 2, false) X(subtract, 2, false) X(multiply, 2, false)        \
+  X(divide, 2, false) X(maximum, 2, false) X(minimum, 2, false) X(negate, 1, false)     \
+  X(exp, 1, false) X(expm1, 1, false) X(log, 1, false) X(sqrt, 1, false)                \
+  X(abs, 1, false) X(sign, 1, false) X(step, 1, false) X(relu, 1, false)                \
+  X(sin, 1, false) X(cos, 1, false) X(sigmoid, 1, false) X(tanh, 1, false)              \
+  X(softplus, 1, false) X(erf, 1, false) X(power, 1, false)                             \
+  X(row_max, 1, true) X(row_sum, 1, true)
 
 enum class Micro : int {
-#define KB_NAME(name, arity) name,
+#define KB_NAME(name, arity, row) name,
   KB_MICRO(KB_NAME)
 #undef KB_NAME
       count
 };
 
-// Where a value in an elementwise program lives.
+// Where an argument of a step lives. A step is `tall` where its result is m×1, a number a
+// row of the frame.
 enum class Place : int {
-  temporary,  // a register of the program
-  full,       // an operand of the result's shape
+  temporary,  // a register of m×n
+  tall,       // a register of m×1
+  full,       // an operand of the step's own shape
   row,        // a 1×n operand, the same in every row
   column,     // an m×1 operand, the same in every column
   scalar,     // a 1×1 operand
   number      // a constant of the program
 };
 
-constexpr int kMostRegisters = 64;
+constexpr int kMostRegisters = 32;
 constexpr int kMostSteps = 64;
 
 struct Argument {
-  Place place = Place::temporary;
+  Place place = Place::number;
   int index = 0;       // register or operand
   double value = 0.0;  // a constant
 };
 
+// Where a step's result goes: the register `index`, or the instruction's result `index`.
+struct Target {
+  bool stored = false;
+  int index = 0;
+};
+
 struct Step {
   Micro micro = Micro::copy;
+  bool tall = false;
   Argument a, b;
-  int result = 0;      // register, or -1: the instruction's result
+  Target to;
   double value = 0.0;  // at_zero of step, exponent of power
 };
 
 struct Instruction {
-  Code code = Code::elementwise;
-  int result = 0;
-  std::vector<int> operands;
+  Code code = Code::entries;
+  std::vector<int> results;
+  std::vector<int> operands;  // of a product or sum first A, then B
   std::vector<int64_t> ints;
   std::vector<double> numbers;
   std::vector<Step> steps;
-  int registers = 0;
-  bool barrier = false;  // all threads wait before it
-  int chain = 0;         // neighbours of one chain go through their rows together
+  Target fed;                   // where the product or sum goes
+  int start = -1;               // the operand that a product is added to, 1×n or m×n
+  int64_t rows = 0, cols = 0;   // the frame; the batch as -1
+  bool barrier = false;         // all threads wait before it
+  bool guarded = false;         // it and all after it run only if the loss is finite
+  int chain = 0;                // neighbours of one chain go through their rows together
 };
 
-// An instruction with its matrices, for one execution.
+inline bool has_program(Code code) { return code <= Code::sum_all; }
+inline bool has_feed(Code code) { return code > Code::entries && code <= Code::sum_all; }
+
+// One step's place in a run of many.
+struct Batch {
+  const int64_t* order = nullptr;  // the rows of the data sources to take
+  int64_t rows = 0;                // how many
+  uint64_t seed = 0, draw = 0;     // of dropout
+};
+
+// An argument or a result with its address. What is not read in place (a constant, a 1×1,
+// 1×n or m×1 operand) is first repeated in the scratch memory.
+template <class T>
+struct Where {
+  Place place = Place::number;
+  T* data = nullptr;   // of an operand or result
+  int64_t rows = 0;    // of that matrix
+  int64_t at = 0;      // of a register, in the scratch memory
+  int64_t spread = 0;  // where it is repeated, in the scratch memory
+  T number = T(0);
+};
+
+template <class T>
+struct ReadyStep {
+  Micro micro;
+  bool two, tall;
+  Where<T> a, b, to;
+  T value;
+};
+
+// Some things in a row that somebody else owns.
+template <class X>
+struct Some {
+  const X* first = nullptr;
+  int64_t many = 0;
+  const X& operator[](int64_t k) const { return first[k]; }
+  const X* begin() const { return first; }
+  const X* end() const { return first + many; }
+};
+
+// An instruction with its matrices, for batches of one size.
 template <class T>
 struct Call {
-  const Instruction* instruction;
-  Matrix<T> result;
-  const Matrix<T>* operands;
-  const T* data;            // take: the source, row-major with result.cols columns
-  const int64_t* order;     // take: which rows
-  uint64_t seed, draw;      // mask
+  Some<Matrix<T>> operands, results;
+  Some<ReadyStep<T>> steps;
+  Some<Where<T>> numbers, rows;   // the arguments to repeat once a call, once a panel
+  Where<T> fed;                   // where the product or sum goes
+  const Matrix<T>* start = nullptr;  // what a product is added to
+  bool start_each_row = false;       // it is m×n, not 1×n
+  Matrix<T> frame{};              // its shape only
+  bool whole = false;             // the program takes whole rows together
+  bool by_panels = false;         // lo and hi are panels: the frame has one row
+  int64_t tall = 0;               // numbers in a full register of the program
+  const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major
+  Some<int64_t> ints;
+  Some<double> constants;
 };
 
-// The kernels of one instruction set for one type; `lo` and `hi` are rows of the result.
+// The kernels of one instruction set for one type; `lo` and `hi` are rows of the frame, or
+// its panels where it has one row. `scratch` is the thread's own.
 template <class T>
 struct Kernels {
   Layout layout;
-  void (*execute[static_cast<int>(Code::count)])(const Call<T>&, int64_t lo, int64_t hi);
+  void (*execute[static_cast<int>(Code::count)])(const Call<T>&, const Batch&, T* scratch,
+                                                 int64_t lo, int64_t hi);
   void (*pack)(const T* rows, Matrix<T> to);    // row-major into panels
   void (*unpack)(Matrix<T> from, T* rows);      // panels into row-major
 };

@@ -47,15 +47,40 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // ---------------------------------------------------------------- matrix products
 
-// R rows of C times V vectors of one panel. b: the panel of B, k-th row at b + k·bw.
-// A is read through two strides, for A m×k and for Aᵀ stored as k×m alike; each entry of
-// C is summed over k in order, so it does not depend on R, on threads or on the batch.
+// Rows of a tile of V vectors: as many accumulators as there are registers for.
+constexpr int kMostTileRows = 12;
+constexpr int tile_rows(int vectors) {
+  int fit = kRows * kVectors / vectors;
+  return fit < kMostTileRows ? fit : kMostTileRows;
+}
+
+// The rows of a tile of C, and what is added to the product there (stride 0: one row for
+// all; null: nothing).
+template <class T>
+struct Tile {
+  const Matrix<T>* a;
+  const T* b;         // the panel of B, its k-th row at b + k·width
+  T* c;               // the tile's first row, rows at c + i·width
+  const T* start;
+  int64_t start_step, width, depth;
+};
+
+// R rows of C times V vectors of one panel. A is read through two strides, for A m×k and
+// for Aᵀ stored as k×m alike; each entry of C is summed over k in order, so it does not
+// depend on R, on threads or on the batch.
 template <class T, int R, int V, bool TA>
-inline void tile(const Matrix<T>& a, int64_t row, const T* b, int64_t bw, T* c, int64_t cw,
-                 int64_t depth) {
+void tile(const Tile<T>& t, int64_t row) {
   vec<T> sum[R][V];
-  KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
+  if (t.start != nullptr) {
+    KB_UNROLLED for (int i = 0; i < R; ++i)
+      KB_UNROLLED for (int v = 0; v < V; ++v)
+        sum[i][v] = load(t.start + i * t.start_step + v * kLanes<T>);
+  } else {
+    KB_UNROLLED for (int i = 0; i < R; ++i)
+      KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
+  }
+  const T* b = t.b;
+  const int64_t bw = t.width;
   auto segment = [&](const T* from, int64_t along_k, int64_t along_row, int64_t many) {
     for (int64_t k = 0; k < many; ++k, from += along_k, b += bw) {
       vec<T> line[V];
@@ -66,60 +91,66 @@ inline void tile(const Matrix<T>& a, int64_t row, const T* b, int64_t bw, T* c, 
       }
     }
   };
+  const Matrix<T>& a = *t.a;
   if constexpr (TA) {
     int64_t p = row / kPanel<T>;
-    segment(at_panel(a, p) + (row - p * kPanel<T>), width(a, p), 1, depth);
+    segment(at_panel(a, p) + (row - p * kPanel<T>), width(a, p), 1, t.depth);
   } else {
-    for (int64_t p = 0, done = 0; done < depth; ++p, done += kPanel<T>) {
+    for (int64_t p = 0, done = 0; done < t.depth; ++p, done += kPanel<T>) {
       int64_t w = width(a, p);
-      segment(at_panel(a, p) + row * w, 1, w, least(kPanel<T>, depth - done));
+      segment(at_panel(a, p) + row * w, 1, w, least(kPanel<T>, t.depth - done));
     }
   }
   KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v) store(c + i * cw + v * kLanes<T>, sum[i][v]);
+    KB_UNROLLED for (int v = 0; v < V; ++v) store(t.c + i * bw + v * kLanes<T>, sum[i][v]);
 }
 
+// The tiles of V vectors by their number of rows.
 template <class T, int V, bool TA>
-inline void rows_of_panel(const Matrix<T>& a, const T* b, int64_t bw, T* c, int64_t cw,
-                          int64_t depth, int64_t lo, int64_t hi) {
-  for (int64_t row = lo; row < hi;) {
-    int64_t left = hi - row;
+struct Tiles {
+  using Function = void (*)(const Tile<T>&, int64_t);
+  Function of[kMostTileRows] = {};
+  template <int R>
+  constexpr void fill() {
+    of[R - 1] = tile<T, R, V, TA>;
+    if constexpr (R > 1) fill<R - 1>();
+  }
+  constexpr Tiles() { fill<tile_rows(V)>(); }
+};
+template <class T, int V, bool TA>
+constexpr Tiles<T, V, TA> kTiles{};
+
+// Rows `row` to `row` + `rows` of one panel of C, in tiles of nearly the same height.
+template <class T, int V, bool TA>
+inline void rows_of_panel(Tile<T> t, int64_t row, int64_t rows) {
+  while (rows > 0) {
+    int64_t left = rows;
     if (TA) left = least(left, kPanel<T> - row % kPanel<T>);  // a tile reads one panel of A
-    T* to = c + row * cw;
-    switch (least(left, kRows)) {
-      case 6: tile<T, 6, V, TA>(a, row, b, bw, to, cw, depth); row += 6; break;
-      case 5: tile<T, 5, V, TA>(a, row, b, bw, to, cw, depth); row += 5; break;
-      case 4: tile<T, 4, V, TA>(a, row, b, bw, to, cw, depth); row += 4; break;
-      case 3: tile<T, 3, V, TA>(a, row, b, bw, to, cw, depth); row += 3; break;
-      case 2: tile<T, 2, V, TA>(a, row, b, bw, to, cw, depth); row += 2; break;
-      default: tile<T, 1, V, TA>(a, row, b, bw, to, cw, depth); row += 1; break;
+    for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
+      int64_t tall = (left + tiles - 1) / tiles;
+      kTiles<T, V, TA>.of[tall - 1](t, row);
+      t.c += tall * t.width;
+      t.start += t.start == nullptr ? 0 : tall * t.start_step;
+      row += tall;
+      rows -= tall;
+      left -= tall;
     }
   }
 }
 
-// C m×n = A B or Aᵀ B, rows lo to hi of C. B k×n and C have the same panels.
 template <class T, bool TA>
-void product(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>&a = call.operands[0], &b = call.operands[1], &c = call.result;
-  int64_t depth = b.rows;
-  for (int64_t p = 0; p < panels(c); ++p) {
-    int64_t w = width(c, p);
-    const T* from = at_panel(b, p);
-    T* to = at_panel(c, p);
-    switch (w / kLanes<T>) {
+inline void product(const Tile<T>& t, int64_t row, int64_t rows) {
+  switch (t.width / kLanes<T>) {
 #if defined(__AVX512F__) || defined(__aarch64__)
-      case 4: rows_of_panel<T, 4, TA>(a, from, w, to, w, depth, lo, hi); break;
-      case 3: rows_of_panel<T, 3, TA>(a, from, w, to, w, depth, lo, hi); break;
+    case 4: return rows_of_panel<T, 4, TA>(t, row, rows);
+    case 3: return rows_of_panel<T, 3, TA>(t, row, rows);
 #endif
-      case 2: rows_of_panel<T, 2, TA>(a, from, w, to, w, depth, lo, hi); break;
-      default: rows_of_panel<T, 1, TA>(a, from, w, to, w, depth, lo, hi); break;
-    }
+    case 2: return rows_of_panel<T, 2, TA>(t, row, rows);
+    default: return rows_of_panel<T, 1, TA>(t, row, rows);
   }
 }
 
-// ---------------------------------------------------------------- elementwise programs
-
-constexpr int kChunk = 256;  // entries that go through a program together
+// ---------------------------------------------------------------- entry by entry
 
 // y[k] = f(a[k]) or f(a[k], b[k]), n entries; an argument's step is 0 where it is one
 // vector of the same number, else 1.
@@ -175,101 +206,31 @@ inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, int64_t n, T val
     case Micro::power:
       if (value == T(2)) return each(y, a, n, [](V x) { return x * x; });
       if (value == T(-1)) return each(y, a, n, [=](V x) { return one / x; });
-      for (int64_t k = 0; k < n; ++k)
-        y[k] = static_cast<T>(::pow(double(a.from[k * a.step]), double(value)));
-      return;
+      return each(y, a, n, [=](V x) { return pow(x, value); });
+    case Micro::row_max:
+    case Micro::row_sum:
     case Micro::count: return;
   }
 }
 
-// An argument of a program, and where its entries are found: a number or a 1×1 operand is
-// one vector, a 1×n operand is repeated once a panel, an m×1 operand once a chunk.
-template <class T>
-struct Source {
-  Place place = Place::temporary;
-  const Matrix<T>* operand = nullptr;
-  T* slot = nullptr;  // the register, or where it is repeated
+// ---------------------------------------------------------------- rows
 
-  // Before the first panel.
-  void begin(T number) const {
-    if (place == Place::scalar) number = operand->data[0];
-    if (place == Place::scalar || place == Place::number) store(slot, all<T>(number));
-  }
-  void at_panel_begin(int64_t p, int64_t w, int64_t tall) const {
-    if (place != Place::row) return;
-    for (int64_t i = 0; i < tall; ++i)
-      for (int64_t k = 0; k < w; k += kLanes<T>)
-        store(slot + i * w + k, load(at_panel(*operand, p) + k));
-  }
-  Entries<T> at_rows(int64_t p, int64_t w, int64_t row, int64_t rows) const {
-    if (place == Place::full) return {at_panel(*operand, p) + row * w, 1};
-    if (place == Place::scalar || place == Place::number) return {slot, 0};
-    if (place == Place::column)
-      for (int64_t i = 0; i < rows; ++i) {
-        vec<T> x = all<T>(operand->data[(row + i) * kLanes<T>]);
-        for (int64_t k = 0; k < w; k += kLanes<T>) store(slot + i * w + k, x);
-      }
-    return {slot, 1};
-  }
-};
-
-inline bool takes_two(Micro micro) { return micro >= Micro::add && micro <= Micro::minimum; }
-
-// Rows lo to hi of a program over entries: chunks that stay in the first cache, through
-// all steps. Operands: see Place.
-template <class T>
-void elementwise(const Call<T>& call, int64_t lo, int64_t hi) {
-  alignas(64) static thread_local T slots[(kMostRegisters + 2 * kMostSteps) * kChunk];
-  static thread_local Source<T> sources[2 * kMostSteps];
-  const Instruction& item = *call.instruction;
-  const int steps = static_cast<int>(item.steps.size());
-  T* spare = slots + int64_t(item.registers) * kChunk;
-  auto resolve = [&](const Argument& a, Source<T>& to) {
-    bool held = a.place == Place::temporary;
-    bool repeated = !held && a.place != Place::full;
-    bool operand = !held && a.place != Place::number;
-    to = {a.place, operand ? call.operands + a.index : nullptr,
-          held ? slots + int64_t(a.index) * kChunk : spare};
-    to.begin(static_cast<T>(a.value));
-    if (repeated) spare += kChunk;
-  };
-  for (int k = 0; k < steps; ++k) {
-    resolve(item.steps[k].a, sources[2 * k]);
-    if (takes_two(item.steps[k].micro)) resolve(item.steps[k].b, sources[2 * k + 1]);
-  }
-  for (int64_t p = 0; p < panels(call.result); ++p) {
-    const int64_t w = width(call.result, p), tall = kChunk / w;
-    const int64_t most = least(tall, hi - lo);
-    for (int k = 0; k < steps; ++k) {
-      sources[2 * k].at_panel_begin(p, w, most);
-      if (takes_two(item.steps[k].micro)) sources[2 * k + 1].at_panel_begin(p, w, most);
-    }
-    for (int64_t row = lo; row < hi; row += tall) {
-      const int64_t rows = least(tall, hi - row);
-      for (int k = 0; k < steps; ++k) {
-        const kb::Step& step = item.steps[k];
-        Entries<T> a = sources[2 * k].at_rows(p, w, row, rows), b = a;
-        if (takes_two(step.micro)) b = sources[2 * k + 1].at_rows(p, w, row, rows);
-        T* y = step.result < 0 ? at_panel(call.result, p) + row * w
-                               : slots + int64_t(step.result) * kChunk;
-        micro<T>(step.micro, y, a, b, rows * w, static_cast<T>(step.value));
-      }
-    }
-  }
-}
-
-// ---------------------------------------------------------------- rows and their sums
-
-// Index vectors, read at an offset: `inside` + lanes - n is a mask of the first n lanes,
-// `places` + n the lanes rotated by n.
+// Index vectors, some read at an offset: `inside` + lanes - n is a mask of the first n
+// lanes, `places` + n the lanes rotated by n, `upper[half]` and `lower[half]` the blocks of
+// two vectors that a transposition puts together.
 template <class T>
 struct Tables {
   using Int = decltype(ints<vec<T>>{}[0] + 0);
   Int inside[2 * kLanes<T>] = {}, places[2 * kLanes<T>] = {};
+  Int upper[kLanes<T>][kLanes<T>] = {}, lower[kLanes<T>][kLanes<T>] = {};  // by the half
   constexpr Tables() {
     for (int k = 0; k < kLanes<T>; ++k) {
       inside[k] = -1;
       places[k] = places[k + kLanes<T>] = k;
+      for (int half = 1; half < kLanes<T>; ++half) {
+        upper[half][k] = (k & half) == 0 ? k : kLanes<T> + k - half;
+        lower[half][k] = (k & half) == 0 ? k + half : kLanes<T> + k;
+      }
     }
   }
 };
@@ -312,112 +273,208 @@ inline vec<T> rotated(vec<T> x, int by) {
 }
 
 template <class T>
+inline void exchange(vec<T> x, vec<T> y, int half, vec<T>& upper, vec<T>& lower) {
+#if defined(__clang__)
+  for (int k = 0; k < kLanes<T>; ++k) {
+    upper[k] = (k & half) == 0 ? x[k] : y[k - half];
+    lower[k] = (k & half) == 0 ? x[k + half] : y[k];
+  }
+#else
+  upper = __builtin_shuffle(x, y, loaded<T>(kTables<T>.upper[half]));
+  lower = __builtin_shuffle(x, y, loaded<T>(kTables<T>.lower[half]));
+#endif
+}
+
+template <class T>
 inline T added(vec<T> x) {
   for (int by = kLanes<T> / 2; by > 0; by /= 2) x += rotated<T>(x, by);
   return x[0];
 }
 
-// The largest entry of a row, NaN aside.
+// The larger, or NaN where one of them is.
 template <class T>
-inline T row_largest(const Matrix<T>& x, int64_t row) {
-  vec<T> most = all<T>(-T(INFINITY));
-  along_row(x, row, -T(INFINITY), [&](vec<T> v) { most = select(v > most, v, most); });
-  for (int by = kLanes<T> / 2; by > 0; by /= 2) {
-    vec<T> other = rotated<T>(most, by);
-    most = select(other > most, other, most);
-  }
-  return most[0];
+inline vec<T> larger(vec<T> x, vec<T> y) {
+  return select(x != x, x, select(x > y, x, y));
 }
 
 template <class T>
-inline T row_exp_sum(const Matrix<T>& x, int64_t row, T shift) {
-  vec<T> total = all<T>(T(0)), by = all<T>(shift);
-  along_row(x, row, -T(INFINITY), [&](vec<T> v) { total += exp(v - by); });
-  return added<T>(total);
+inline T largest(vec<T> x) {
+  for (int by = kLanes<T> / 2; by > 0; by /= 2) x = larger<T>(x, rotated<T>(x, by));
+  return x[0];
 }
 
-template <class T>
-inline void put(const Matrix<T>& y, int64_t row, T value) {
-  y.data[row * kLanes<T>] = value;
-}
+// ---------------------------------------------------------------- programs
+
+// A part of a frame that goes through a program together: panels `first` to `last`, `rows`
+// rows from `row`. Registers hold `most` rows of every panel.
+struct Chunk {
+  int64_t first, last, row, rows, most;
+};
 
 template <class T>
-void row_max(const Call<T>& call, int64_t lo, int64_t hi) {
-  for (int64_t i = lo; i < hi; ++i) {
-    T nan = T(0);  // 0, or NaN where the row has one
-    along_row(call.operands[0], i, T(0), [&](vec<T> v) {
-      vec<T> there = select(v != v, v, all<T>(T(0)));
-      nan += added<T>(there);
-    });
-    put(call.result, i, row_largest(call.operands[0], i) + nan);
-  }
+inline T* in_scratch(T* scratch, int64_t at, int64_t p, const Chunk& chunk) {
+  return scratch + at + (p - chunk.first) * kPanel<T> * chunk.most;
 }
 
+// Where a result, or a full argument, begins in panel p.
 template <class T>
-void logsumexp(const Call<T>& call, int64_t lo, int64_t hi) {
-  for (int64_t i = lo; i < hi; ++i) {
-    T shift = row_largest(call.operands[0], i);
-    T total = row_exp_sum(call.operands[0], i, shift);
-    put(call.result, i, T(log(all<T>(total))[0] + shift));
+inline T* begin_of(const Where<T>& x, T* scratch, int64_t p, int64_t w, const Chunk& chunk) {
+  if (x.data != nullptr) return x.data + p * kPanel<T> * x.rows + chunk.row * w;
+  return in_scratch(scratch, x.at, p, chunk);
+}
+
+// One number a row, the first of each vector of `from`, repeated in rows w wide.
+template <class T>
+inline void spread_column(T* to, const T* from, int64_t w, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    vec<T> x = all<T>(from[i * kLanes<T>]);
+    for (int64_t k = 0; k < w; k += kLanes<T>) store(to + i * w + k, x);
   }
 }
 
+// A row w wide, again and again.
 template <class T>
-void softmax(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>&x = call.operands[0], &y = call.result;
-  for (int64_t i = lo; i < hi; ++i) {
-    vec<T> shift = all<T>(row_largest(x, i)), total = all<T>(T(0));
-    for (int64_t p = 0; p < panels(x); ++p) {
-      int64_t w = width(x, p), valid = least(x.cols - p * kPanel<T>, w);
-      const T* from = at_panel(x, p) + i * w;
-      T* to = at_panel(y, p) + i * w;
-      for (int64_t k = 0; k < w; k += kLanes<T>) {
-        vec<T> v = k + kLanes<T> <= valid ? load(from + k)
-                                          : tail(from + k, valid - k, -T(INFINITY));
-        vec<T> e = exp(v - shift);
-        store(to + k, e);
-        total += e;
-      }
+inline void spread_row(T* to, const T* from, int64_t w, int64_t rows) {
+  for (int64_t k = 0; k < w; k += kLanes<T>) {
+    vec<T> x = load(from + k);
+    for (int64_t i = 0; i < rows; ++i) store(to + i * w + k, x);
+  }
+}
+
+template <class T>
+inline Entries<T> argument(const Where<T>& x, T* scratch, int64_t p, int64_t w,
+                           const Chunk& chunk) {
+  switch (x.place) {
+    case Place::temporary:
+    case Place::full: return {begin_of(x, scratch, p, w, chunk), 1};
+    case Place::row: return {in_scratch(scratch, x.spread, p, chunk), 1};
+    case Place::scalar:
+    case Place::number: return {scratch + x.spread, 0};
+    case Place::tall:
+      if (w == kLanes<T>) return {scratch + x.at, 1};  // as wide as it is kept
+      break;
+    case Place::column: break;
+  }
+  T* to = in_scratch(scratch, x.spread, p, chunk);
+  const T* from = x.place == Place::tall ? scratch + x.at : x.data + chunk.row * kLanes<T>;
+  spread_column(to, from, w, chunk.rows);
+  return {to, 1};
+}
+
+// y, a number a row repeated in a vector, from the rows of X, m×n; what X holds beyond its
+// columns is replaced by `none`.
+template <class T, class F, class G>
+inline void each_row(const Where<T>& x, T* scratch, T* y, int64_t cols, const Chunk& chunk,
+                     T none, F together, G result) {
+  for (int64_t i = 0; i < chunk.rows; ++i) {
+    vec<T> found = all<T>(none);
+    for (int64_t p = chunk.first; p < chunk.last; ++p) {
+      const int64_t w = kLayout<T>.width(cols, p), valid = least(cols - p * kPanel<T>, w);
+      const T* from = begin_of(x, scratch, p, w, chunk) + i * w;
+      for (int64_t k = 0; k < w; k += kLanes<T>)
+        found = together(found, k + kLanes<T> <= valid ? load(from + k)
+                                                       : tail(from + k, valid - k, none));
     }
-    vec<T> sum = all<T>(added<T>(total));
-    for (int64_t p = 0; p < panels(y); ++p) {
-      T* to = at_panel(y, p) + i * width(y, p);
-      each(to, Entries<T>{to, 1}, width(y, p), [=](vec<T> e) { return e / sum; });
+    store(y + i * kLanes<T>, all<T>(result(found)));
+  }
+}
+
+template <class T>
+inline void whole_rows(const ReadyStep<T>& step, T* scratch, int64_t cols,
+                       const Chunk& chunk) {
+  T* y = step.to.data != nullptr ? step.to.data + chunk.row * kLanes<T>
+                                 : scratch + step.to.at;
+  if (step.micro == Micro::row_sum)
+    return each_row(step.a, scratch, y, cols, chunk, T(0),
+                    [](vec<T> s, vec<T> v) { return s + v; }, added<T>);
+  each_row(step.a, scratch, y, cols, chunk, -T(INFINITY), larger<T>, largest<T>);
+}
+
+// All steps over one chunk of the frame, whose entries stay in the first cache.
+template <class T>
+inline void run_steps(const Call<T>& call, T* scratch, const Chunk& chunk) {
+  for (const ReadyStep<T>& step : call.steps) {
+    if (step.micro >= Micro::row_max) {
+      whole_rows(step, scratch, call.frame.cols, chunk);
+      continue;
+    }
+    const int64_t last = step.tall ? chunk.first + 1 : chunk.last;
+    for (int64_t p = chunk.first; p < last; ++p) {
+      const int64_t w = step.tall ? kLanes<T> : width(call.frame, p);
+      Entries<T> a = argument(step.a, scratch, p, w, chunk), b = a;
+      if (step.two) b = argument(step.b, scratch, p, w, chunk);
+      T* y = step.tall ? (step.to.data != nullptr ? step.to.data + chunk.row * w
+                                                  : scratch + step.to.at)
+                       : begin_of(step.to, scratch, p, w, chunk);
+      micro<T>(step.micro, y, a, b, chunk.rows * w, step.value);
     }
   }
 }
 
+// y 1×w: the rows of a panel of A added, four sums taking turns.
 template <class T>
-void sum_columns(const Call<T>& call, int64_t lo, int64_t hi) {
-  for (int64_t i = lo; i < hi; ++i) {
-    vec<T> total = all<T>(T(0));
-    along_row(call.operands[0], i, T(0), [&](vec<T> v) { total += v; });
-    put(call.result, i, added<T>(total));
+inline void add_rows(const Matrix<T>& a, int64_t p, T* y) {
+  const int64_t w = width(a, p);
+  for (int64_t k = 0; k < w; k += kLanes<T>) {
+    vec<T> sum[4] = {all<T>(T(0)), all<T>(T(0)), all<T>(T(0)), all<T>(T(0))};
+    const T* from = at_panel(a, p) + k;
+    int64_t i = 0;
+    for (; i + 4 <= a.rows; i += 4)
+      KB_UNROLLED for (int j = 0; j < 4; ++j) sum[j] += load(from + (i + j) * w);
+    for (; i < a.rows; ++i) sum[0] += load(from + i * w);
+    store(y + k, (sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
 }
 
-// y 1×n: the rows of X m×n added in order.
 template <class T>
-void sum_rows(const Call<T>& call, int64_t, int64_t) {
-  const Matrix<T>& x = call.operands[0];
-  for (int64_t p = 0; p < panels(x); ++p) {
-    int64_t w = width(x, p);
-    T* to = at_panel(call.result, p);
-    for (int64_t k = 0; k < w; k += kLanes<T>) {
-      vec<T> total = all<T>(T(0));
-      const T* from = at_panel(x, p) + k;
-      for (int64_t i = 0; i < x.rows; ++i, from += w) total += load(from);
-      store(to + k, total);
+inline T add_all(const Matrix<T>& a) {
+  vec<T> sum[4] = {all<T>(T(0)), all<T>(T(0)), all<T>(T(0)), all<T>(T(0))};
+  for (int64_t i = 0; i < a.rows; ++i)
+    along_row(a, i, T(0), [&](vec<T> v) { sum[i % 4] += v; });
+  return added<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+}
+
+// Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
+// m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
+template <class T, Code code>
+void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t hi) {
+  for (const Where<T>& x : call.numbers)
+    store(scratch + x.spread, all<T>(x.data != nullptr ? x.data[0] : x.number));
+  const bool by_panels = call.by_panels;
+  const int64_t first = by_panels ? lo : 0, last = by_panels ? hi : panels(call.frame);
+  if (by_panels) lo = 0, hi = 1;
+  const int64_t step = call.whole ? last - first : 1;
+  for (int64_t p = first; p < last; p += step) {
+    Chunk chunk{p, p + step, lo, 0, 0};
+    int64_t wide = 0;
+    for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
+    const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
+    chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
+    for (const Where<T>& x : call.rows)
+      for (int64_t q = chunk.first; q < chunk.last; ++q)
+        spread_row(in_scratch(scratch, x.spread, q, chunk), x.data + q * kPanel<T>,
+                   width(call.frame, q), chunk.most);
+    for (; chunk.row < hi; chunk.row += chunk.rows) {
+      chunk.rows = least(chunk.most, hi - chunk.row);
+      if constexpr (code != Code::entries)
+        for (int64_t q = chunk.first; q < chunk.last; ++q) {
+          const int64_t w = width(call.frame, q);
+          T* to = begin_of(call.fed, scratch, q, w, chunk);
+          if constexpr (code == Code::sum_rows) add_rows(call.operands[0], q, to);
+          if constexpr (code == Code::sum_all) store(to, all<T>(add_all(call.operands[0])));
+          if constexpr (code == Code::matmul || code == Code::matmul_ta) {
+            const Matrix<T>& b = call.operands[1];
+            Tile<T> t{&call.operands[0], at_panel(b, q), to, nullptr, 0, w, b.rows};
+            if (call.start != nullptr) {
+              t.start_step = call.start_each_row ? w : 0;
+              t.start = at_panel(*call.start, q) + chunk.row * t.start_step;
+            }
+            product<T, code == Code::matmul_ta>(t, chunk.row, chunk.rows);
+          }
+        }
+      run_steps(call, scratch, chunk);
     }
   }
-}
-
-template <class T>
-void sum_all(const Call<T>& call, int64_t, int64_t) {
-  vec<T> total = all<T>(T(0));
-  for (int64_t i = 0; i < call.operands[0].rows; ++i)
-    along_row(call.operands[0], i, T(0), [&](vec<T> v) { total += v; });
-  put(call.result, 0, added<T>(total));
 }
 
 // ---------------------------------------------------------------- moving entries
@@ -428,35 +485,57 @@ inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
   return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
 }
 
-// C n×m = Aᵀ, rows lo to hi of C; a panel of C is written while its rows of A are read.
+// lanes × lanes entries transposed in registers: after the pass of `half`, vectors i and
+// i + half have exchanged their off-diagonal blocks.
 template <class T>
-void transpose(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>&a = call.operands[0], &c = call.result;
-  for (int64_t p = 0; p < panels(c); ++p) {
-    int64_t w = width(c, p), first = p * kPanel<T>;
-    int64_t many = least(c.cols - first, kPanel<T>);
-    for (int64_t i = lo; i < hi; ++i) {
-      const T* from = place_of(a, first, i);
-      int64_t stride = width(a, i / kPanel<T>);
-      T* to = at_panel(c, p) + i * w;
-      for (int64_t j = 0; j < many; ++j) to[j] = from[j * stride];
+inline void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step) {
+  constexpr int n = kLanes<T>;
+  vec<T> rows[n];
+  KB_UNROLLED for (int i = 0; i < n; ++i) rows[i] = load(from + i * from_step);
+  KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
+    KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
+      vec<T> upper, lower;
+      exchange<T>(rows[i], rows[i + half], half, upper, lower);
+      rows[i] = upper;
+      rows[i + half] = lower;
     }
+  KB_UNROLLED for (int i = 0; i < n; ++i) store(to + i * to_step, rows[i]);
+}
+
+// C n×m = Aᵀ, rows lo to hi of C: whole blocks where A has lanes × lanes entries there,
+// then what is left, entry by entry.
+template <class T>
+void transpose(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+  const Matrix<T>&a = call.operands[0], &c = call.results[0];
+  for (int64_t i = lo; i < hi;) {
+    const bool block = i % kLanes<T> == 0 && i + kLanes<T> <= hi;
+    const int64_t tall = block ? kLanes<T> : 1, from_step = width(a, i / kPanel<T>);
+    for (int64_t j = 0; j < c.cols;) {
+      const int64_t to_step = width(c, j / kPanel<T>);
+      if (block && j + kLanes<T> <= c.cols) {
+        transpose_block<T>(place_of(a, j, i), from_step, place_of(c, i, j), to_step);
+        j += kLanes<T>;
+        continue;
+      }
+      for (int64_t r = 0; r < tall; ++r) *place_of(c, i + r, j) = *place_of(a, j, i + r);
+      ++j;
+    }
+    i += tall;
   }
 }
 
 template <class T>
-void slice(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>&a = call.operands[0], &c = call.result;
-  int64_t row = call.instruction->ints[0], col = call.instruction->ints[1];
-  if (row + c.rows > a.rows) hi = lo;  // a short batch: the caller checks before
+void slice(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+  const Matrix<T>&a = call.operands[0], &c = call.results[0];
+  int64_t row = call.ints[0], col = call.ints[1];
   for (int64_t i = lo; i < hi; ++i)
     for (int64_t j = 0; j < c.cols; ++j) *place_of(c, i, j) = *place_of(a, row + i, col + j);
 }
 
 template <class T>
-void place(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>&a = call.operands[0], &c = call.result;
-  int64_t row = call.instruction->ints[0], col = call.instruction->ints[1];
+void place(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+  const Matrix<T>&a = call.operands[0], &c = call.results[0];
+  int64_t row = call.ints[0], col = call.ints[1];
   for (int64_t i = lo; i < hi; ++i)
     for (int64_t j = 0; j < c.cols; ++j) {
       bool inside = i >= row && i < row + a.rows && j >= col && j < col + a.cols;
@@ -466,13 +545,17 @@ void place(const Call<T>& call, int64_t lo, int64_t hi) {
 
 // Row i of C is row order[i] of the row-major data, C.cols wide.
 template <class T>
-void take(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>& c = call.result;
-  for (int64_t i = lo; i < hi; ++i) {
-    const T* from = call.data + call.order[i] * c.cols;
-    for (int64_t p = 0; p < panels(c); ++p) {
-      int64_t many = least(c.cols - p * kPanel<T>, kPanel<T>);
-      memcpy(at_panel(c, p) + i * width(c, p), from + p * kPanel<T>, sizeof(T) * many);
+void take(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
+  const Matrix<T>& c = call.results[0];
+  for (int64_t p = 0; p < panels(c); ++p) {
+    const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
+    T* to = at_panel(c, p) + lo * w;
+    for (int64_t i = lo; i < hi; ++i, to += w) {
+      const T* from = call.data + batch.order[i] * c.cols + p * kPanel<T>;
+      if (from + w <= call.data_end)  // what is read beyond the row goes into the padding
+        for (int64_t k = 0; k < w; k += kLanes<T>) store(to + k, load(from + k));
+      else
+        memcpy(to, from, sizeof(T) * static_cast<size_t>(many));
     }
   }
 }
@@ -497,11 +580,11 @@ inline void philox(uint64_t counter[4], uint64_t key0, uint64_t key1) {
 // Entry e, row by row, takes the e-th half word of the stream, the low half first, as
 // NumPy's Philox gives it: its first block has the counter 1.
 template <class T>
-void mask(const Call<T>& call, int64_t lo, int64_t hi) {
-  const Matrix<T>& c = call.result;
-  uint64_t stream = static_cast<uint64_t>(call.instruction->ints[0]);
-  uint32_t threshold = static_cast<uint32_t>(call.instruction->ints[1]);
-  T kept = static_cast<T>(call.instruction->numbers[0]);
+void mask(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
+  const Matrix<T>& c = call.results[0];
+  uint64_t stream = static_cast<uint64_t>(call.ints[0]);
+  uint32_t threshold = static_cast<uint32_t>(call.ints[1]);
+  T kept = static_cast<T>(call.constants[0]);
   uint64_t words[4] = {0, 0, 0, 0};
   int64_t have = -1;
   for (int64_t i = lo; i < hi; ++i)
@@ -509,9 +592,9 @@ void mask(const Call<T>& call, int64_t lo, int64_t hi) {
       int64_t e = i * c.cols + j, block = e / 8;
       if (block != have) {
         words[0] = static_cast<uint64_t>(block) + 1;
-        words[1] = call.draw;
+        words[1] = batch.draw;
         words[2] = words[3] = 0;
-        philox(words, call.seed, stream);
+        philox(words, batch.seed, stream);
         have = block;
       }
       uint64_t word = words[(e % 8) / 2];
@@ -541,9 +624,9 @@ void unpack(Matrix<T> from, T* rows) {
 template <class T>
 constexpr Kernels<T> kKernels{
     kLayout<T>,
-    {product<T, false>, product<T, true>, elementwise<T>, softmax<T>, logsumexp<T>, row_max<T>,
-     sum_columns<T>, sum_rows<T>, sum_all<T>, transpose<T>, slice<T>, place<T>, take<T>,
-     mask<T>},
+    {program<T, Code::entries>, program<T, Code::matmul>, program<T, Code::matmul_ta>,
+     program<T, Code::sum_rows>, program<T, Code::sum_all>, transpose<T>, slice<T>, place<T>,
+     take<T>, mask<T>},
     pack<T>,
     unpack<T>};
 

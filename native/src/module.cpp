@@ -65,25 +65,31 @@ std::vector<std::string> instruction_sets() {
 
 std::vector<std::string> names_of_codes() {
   return {
-#define KB_TEXT(name, split) #name,
+#define KB_TEXT(name) #name,
       KB_INSTRUCTIONS(KB_TEXT)
 #undef KB_TEXT
   };
 }
 std::vector<std::string> names_of_micros() {
   return {
-#define KB_TEXT(name, arity) #name,
+#define KB_TEXT(name, arity, row) #name,
       KB_MICRO(KB_TEXT)
 #undef KB_TEXT
   };
 }
 
-// An argument: (place, index, value). A step: (micro, a, b, result, value).
+// An argument: (place, index, value). A target: (stored, index).
 using ArgumentTuple = std::tuple<int, int, double>;
-using StepTuple = std::tuple<int, ArgumentTuple, ArgumentTuple, int, double>;
-// (code, result, operands, ints, numbers, steps, registers, barrier, chain)
-using ItemTuple = std::tuple<int, int, std::vector<int>, std::vector<int64_t>,
-                             std::vector<double>, std::vector<StepTuple>, int, bool, int>;
+using TargetTuple = std::tuple<bool, int>;
+// (micro, tall, a, b, target, value)
+using StepTuple = std::tuple<int, bool, ArgumentTuple, ArgumentTuple, TargetTuple, double>;
+// (code, results, operands, ints, numbers, steps, fed, start, rows, cols, barrier, guarded,
+//  chain)
+using ItemTuple =
+    std::tuple<int, std::vector<int>, std::vector<int>, std::vector<int64_t>,
+               std::vector<double>, std::vector<StepTuple>, TargetTuple, int, int64_t, int64_t,
+               bool, bool, int>;
+using BufferTuple = std::tuple<int64_t, int64_t, int>;  // rows, columns, memory
 
 Argument argument_of(const ArgumentTuple& t) {
   auto [place, index, value] = t;
@@ -91,20 +97,20 @@ Argument argument_of(const ArgumentTuple& t) {
   return {static_cast<Place>(place), index, value};
 }
 
+Target target_of(const TargetTuple& t) { return {std::get<0>(t), std::get<1>(t)}; }
+
 Instruction instruction_of(const ItemTuple& t) {
-  auto [code, result, operands, ints, numbers, steps, registers, barrier, chain] = t;
   Instruction item;
+  std::vector<StepTuple> steps;
+  int code = 0;
+  TargetTuple fed;
+  std::tie(code, item.results, item.operands, item.ints, item.numbers, steps, fed, item.start,
+           item.rows, item.cols, item.barrier, item.guarded, item.chain) = t;
   item.code = static_cast<Code>(code);
-  item.result = result;
-  item.operands = operands;
-  item.ints = ints;
-  item.numbers = numbers;
-  for (const auto& [micro, a, b, to, value] : steps)
-    item.steps.push_back(
-        {static_cast<Micro>(micro), argument_of(a), argument_of(b), to, value});
-  item.registers = registers;
-  item.barrier = barrier;
-  item.chain = chain;
+  item.fed = target_of(fed);
+  for (const auto& [micro, tall, a, b, to, value] : steps)
+    item.steps.push_back({static_cast<Micro>(micro), tall, argument_of(a), argument_of(b),
+                          target_of(to), value});
   return item;
 }
 
@@ -116,11 +122,11 @@ class Engine {
   using Indices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
   using Numbers = nb::ndarray<const double, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
-  Engine(const std::string& isa, const std::vector<std::tuple<int64_t, int64_t>>& shapes,
-         const std::vector<ItemTuple>& code, const std::vector<std::tuple<int, int>>& swaps,
-         int64_t most_rows, int threads, double work_a_row)
-      : plan_(kernels_checked(isa), shapes_of(shapes), code_of(code), swaps_of(swaps),
-              most_rows, threads, work_a_row) {}
+  Engine(const std::string& isa, const std::vector<BufferTuple>& buffers,
+         const std::vector<ItemTuple>& code, int guard, int64_t most_rows, int threads,
+         double work_a_row)
+      : plan_(kernels_checked(isa), buffers_of(buffers), code_of(code), guard, most_rows,
+              threads, work_a_row) {}
 
   void set(int id, const Array& values) {
     fits(id, values.shape(0), values.shape(1));
@@ -174,7 +180,7 @@ class Engine {
       number(settings[2], static_cast<double>(batch.rows));
       plan_.step(batch);
       losses.push_back(static_cast<double>(plan_.number(settings[3])));
-      if (!std::isfinite(losses.back())) break;
+      if (!std::isfinite(losses.back())) break;  // the plan's guard has kept the old values
       std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
       if (spent.count() > seconds) break;
     }
@@ -219,21 +225,15 @@ class Engine {
     if (!machine_has(isa)) throw Refused("this machine does not have " + isa);
     return kernels_of<T>(isa);
   }
-  static std::vector<Shape> shapes_of(const std::vector<std::tuple<int64_t, int64_t>>& from) {
-    std::vector<Shape> shapes;
-    for (auto [rows, cols] : from) shapes.push_back({rows, cols});
-    return shapes;
+  static std::vector<Buffer> buffers_of(const std::vector<BufferTuple>& from) {
+    std::vector<Buffer> buffers;
+    for (auto [rows, cols, memory] : from) buffers.push_back({rows, cols, memory});
+    return buffers;
   }
   static std::vector<Instruction> code_of(const std::vector<ItemTuple>& from) {
     std::vector<Instruction> code;
     for (const auto& item : from) code.push_back(instruction_of(item));
     return code;
-  }
-  static std::vector<std::pair<int, int>> swaps_of(
-      const std::vector<std::tuple<int, int>>& from) {
-    std::vector<std::pair<int, int>> swaps;
-    for (auto [a, b] : from) swaps.push_back({a, b});
-    return swaps;
   }
   void fits(int id, size_t rows, size_t cols) const {
     if (static_cast<int64_t>(rows) != plan_.rows_of(id) ||
@@ -257,9 +257,8 @@ template <class T>
 void bind_engine(nb::module_& m, const char* name) {
   using E = Engine<T>;
   nb::class_<E>(m, name)
-      .def(nb::init<const std::string&, const std::vector<std::tuple<int64_t, int64_t>>&,
-                    const std::vector<ItemTuple>&, const std::vector<std::tuple<int, int>>&,
-                    int64_t, int, double>())
+      .def(nb::init<const std::string&, const std::vector<BufferTuple>&,
+                    const std::vector<ItemTuple>&, int, int64_t, int, double>())
       .def("set", &E::set, nb::arg("id"), nb::arg("values").noconvert())
       .def("get", &E::get, nb::arg("id"), nb::arg("values").noconvert())
       .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())

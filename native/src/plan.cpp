@@ -1,133 +1,161 @@
 #include "plan.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cmath>
+#include <utility>
 
 namespace kb {
 
 namespace {
 
-constexpr Split kSplit[] = {
-#define KB_SPLIT(name, split) Split::split,
-    KB_INSTRUCTIONS(KB_SPLIT)
-#undef KB_SPLIT
-};
 constexpr const char* kNames[] = {
-#define KB_TEXT(name, split) #name,
+#define KB_TEXT(name) #name,
     KB_INSTRUCTIONS(KB_TEXT)
 #undef KB_TEXT
 };
 constexpr int kArity[] = {
-#define KB_ARITY(name, arity) arity,
+#define KB_ARITY(name, arity, row) arity,
     KB_MICRO(KB_ARITY)
 #undef KB_ARITY
 };
-constexpr double kSmall = 5e5;  // operations a step below which one thread is faster
-constexpr int64_t kBlock = 48;  // rows that go through a chain together
-
-Split split_of(const Instruction& item) { return kSplit[static_cast<int>(item.code)]; }
+constexpr bool kTakesRow[] = {
+#define KB_ROW(name, arity, row) row,
+    KB_MICRO(KB_ROW)
+#undef KB_ROW
+};
+constexpr double kSmall = 5e5;   // operations a step below which one thread is faster
+constexpr int64_t kBlock = 48;   // rows that go through a chain together
+constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
 void require(bool holds, const Instruction& item, const char* what) {
   if (!holds)
     throw Refused(std::string("instruction ") + kNames[static_cast<int>(item.code)] + ": " + what);
 }
 
+bool takes_whole_rows(const Instruction& item) {
+  return std::any_of(item.steps.begin(), item.steps.end(),
+                     [](const Step& s) { return kTakesRow[static_cast<int>(s.micro)]; });
+}
+
+// Whether threads divide it by panels of columns, as it has one row only.
+bool by_panels(const Instruction& item) {
+  return has_program(item.code) && item.rows == 1 && !takes_whole_rows(item);
+}
+
 }  // namespace
 
 template <class T>
-Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Shape> shapes,
-              std::vector<Instruction> code, std::vector<std::pair<int, int>> swaps,
-              int64_t most_rows, int threads, double work_a_row)
-    : kernels_(kernels), shapes_(std::move(shapes)), code_(std::move(code)),
-      swaps_(std::move(swaps)), most_rows_(most_rows), batch_rows_(most_rows),
-      work_a_row_(work_a_row),
-      scratch_(threads < 1 ? 1 : threads), team_(threads), barrier_(team_.size()) {
+Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
+              std::vector<Instruction> code, int guard, int64_t most_rows, int threads,
+              double work_a_row)
+    : kernels_(kernels), buffers_(std::move(buffers)), code_(std::move(code)), guard_(guard),
+      most_rows_(most_rows), batch_rows_(most_rows), work_a_row_(work_a_row),
+      team_(threads), barrier_(team_.size()) {
   constexpr int64_t kMost = int64_t{1} << 40;
   if (most_rows < 1 || most_rows > kMost) throw Refused("a batch has at least one row");
-  for (const Shape& shape : shapes_) {
-    int64_t rows = sized(shape.rows), cols = sized(shape.cols);
+  std::vector<size_t> numbers;  // of each piece of memory
+  for (const Buffer& buffer : buffers_) {
+    int64_t rows = sized(buffer.rows), cols = buffer.cols;
     if (rows < 1 || cols < 1 || rows > kMost / cols) throw Refused("a buffer's shape");
-    size_t count = static_cast<size_t>(kernels_.layout.size(rows, cols));
-    size_t bytes = (count * sizeof(T) + 63) / 64 * 64;
-    memory_.emplace_back(new char[bytes + 64]());  // bad_alloc reaches Python as MemoryError
-    auto address = reinterpret_cast<uintptr_t>(memory_.back().get());
-    base_.push_back(reinterpret_cast<T*>((address + 63) / 64 * 64));
-    bytes_ += bytes;
+    if (buffer.memory < 0 || buffer.memory >= static_cast<int>(buffers_.size()))
+      throw Refused("a buffer's memory");
+    auto place = static_cast<size_t>(buffer.memory);
+    if (numbers.size() <= place) numbers.resize(place + 1);
+    numbers[place] =
+        std::max(numbers[place], static_cast<size_t>(kernels_.layout.size(rows, cols)));
   }
   validate();
+  std::vector<T*> pieces;
+  for (size_t count : numbers) pieces.push_back(allocated(count));
+  for (const Buffer& buffer : buffers_) base_.push_back(pieces[buffer.memory]);
+  int64_t most = 0;
+  for (const Instruction& item : code_) most = std::max(most, scratch_of(item, nullptr));
+  for (int k = 0; k < team_.size(); ++k) scratch_.push_back(allocated(most));
+}
+
+// Zeros, from a cache line on; bad_alloc reaches Python as MemoryError.
+template <class T>
+T* Plan<T>::allocated(size_t numbers) {
+  size_t bytes = (numbers * sizeof(T) + 63) / 64 * 64;
+  memory_.emplace_back(new char[bytes + 64]());
+  auto address = reinterpret_cast<uintptr_t>(memory_.back().get());
+  bytes_ += bytes;
+  return reinterpret_cast<T*>((address + 63) / 64 * 64);
 }
 
 template <class T>
 int Plan<T>::check(int id) const {
-  if (id < 0 || id >= static_cast<int>(shapes_.size())) throw Refused("no such buffer");
+  if (id < 0 || id >= static_cast<int>(buffers_.size())) throw Refused("no such buffer");
   return id;
 }
 
+// ---------------------------------------------------------------- validation
+
 template <class T>
 void Plan<T>::validate() const {
+  if (guard_ != -1) check(guard_);
   for (const Instruction& item : code_) {
     int code = static_cast<int>(item.code);
     if (code < 0 || code >= static_cast<int>(Code::count)) throw Refused("no such instruction");
-    check(item.result);
-    for (int id : item.operands) {
-      check(id);
-      require(id != item.result, item, "a result cannot be its own operand");
+    for (int id : item.results) check(id);
+    for (int id : item.operands) check(id);
+    require(!item.results.empty(), item, "no result");
+    if (has_program(item.code)) {
+      validate_program(item);
+    } else {
+      const Buffer& y = buffers_[item.results[0]];
+      require(item.results.size() == 1, item, "number of results");
+      require(item.rows == y.rows && item.cols == y.cols, item, "shapes");
+      for (int id : item.operands)
+        require(buffers_[id].memory != y.memory, item, "a result cannot be its own operand");
     }
     validate_shapes(item);
-  }
-  for (auto [a, b] : swaps_) {
-    check(a);
-    check(b);
-    if (shapes_[a].rows != shapes_[b].rows || shapes_[a].cols != shapes_[b].cols)
-      throw Refused("buffers of different shapes cannot be swapped");
   }
 }
 
 // Shapes are compared as written, the batch as -1, so that they fit for every batch.
 template <class T>
 void Plan<T>::validate_shapes(const Instruction& item) const {
-  auto operand = [&](size_t k) { return shapes_[item.operands[k]]; };
+  auto operand = [&](size_t k) { return buffers_[item.operands[k]]; };
   auto count = [&](size_t wanted) {
     require(item.operands.size() == wanted, item, "number of operands");
   };
-  const Shape y = shapes_[item.result];
+  // A product's or sum's factors are read whole: no result may lie where they do.
+  auto apart = [&](size_t factors) {
+    require(item.operands.size() >= factors, item, "number of operands");
+    for (size_t k = 0; k < factors; ++k)
+      for (int id : item.results)
+        require(buffers_[id].memory != operand(k).memory, item, "a result is a factor");
+  };
   switch (item.code) {
     case Code::matmul:
     case Code::matmul_ta: {
-      count(2);
-      Shape a = operand(0), b = operand(1);
+      apart(2);
+      Buffer a = operand(0), b = operand(1);
       if (item.code == Code::matmul_ta) std::swap(a.rows, a.cols);
-      require(a.cols == b.rows && y.rows == a.rows && y.cols == b.cols, item, "shapes");
+      require(a.cols == b.rows && item.rows == a.rows && item.cols == b.cols, item, "shapes");
       break;
     }
-    case Code::softmax:
-      count(1);
-      require(operand(0).rows == y.rows && operand(0).cols == y.cols, item, "shapes");
-      break;
-    case Code::logsumexp:
-    case Code::row_max:
-    case Code::sum_columns:
-      count(1);
-      require(operand(0).rows == y.rows && y.cols == 1, item, "shapes");
-      break;
     case Code::sum_rows:
-      count(1);
-      require(operand(0).cols == y.cols && y.rows == 1, item, "shapes");
+      apart(1);
+      require(item.rows == 1 && operand(0).cols == item.cols, item, "shapes");
       break;
     case Code::sum_all:
-      count(1);
-      require(y.rows == 1 && y.cols == 1, item, "shapes");
+      apart(1);
+      require(item.rows == 1 && item.cols == 1, item, "shapes");
       break;
     case Code::transpose:
       count(1);
-      require(operand(0).rows == y.cols && operand(0).cols == y.rows, item, "shapes");
+      require(operand(0).rows == item.cols && operand(0).cols == item.rows, item, "shapes");
+      require(item.cols > 0, item, "shapes");
       break;
     case Code::slice:
     case Code::place: {
       count(1);
       require(item.ints.size() == 2 && item.ints[0] >= 0 && item.ints[1] >= 0, item, "place");
-      Shape small = item.code == Code::slice ? y : operand(0);
-      Shape large = item.code == Code::slice ? operand(0) : y;
+      Buffer own = buffers_[item.results[0]];
+      Buffer small = item.code == Code::slice ? own : operand(0);
+      Buffer large = item.code == Code::slice ? operand(0) : own;
       auto fits = [&](int64_t inner, int64_t start, int64_t outer) {
         return inner == outer ? start == 0 : inner > 0 && outer > 0 && start <= outer - inner;
       };
@@ -138,43 +166,200 @@ void Plan<T>::validate_shapes(const Instruction& item) const {
     case Code::take:
       count(0);
       require(item.ints.size() == 1 && item.ints[0] >= 0 && item.ints[0] < 64, item, "source");
-      require(y.rows == -1 && y.cols > 0, item, "shapes");
+      require(item.rows == -1 && item.cols > 0, item, "shapes");
       break;
     case Code::mask:
       count(0);
       require(item.ints.size() == 2 && item.numbers.size() == 1, item, "settings");
       break;
-    case Code::elementwise: {
-      require(item.registers >= 0 && item.registers <= kMostRegisters, item, "registers");
-      require(item.steps.size() <= kMostSteps, item, "number of steps");
-      require(!item.steps.empty() && item.steps.back().result == -1, item, "no result");
-      auto argument = [&](const Argument& a) {
-        if (a.place == Place::number) return;
-        require(a.index >= 0, item, "an argument");
-        if (a.place == Place::temporary) {
-          require(a.index < item.registers, item, "a register");
-          return;
-        }
-        require(a.index < static_cast<int>(item.operands.size()), item, "an operand");
-        Shape s = operand(static_cast<size_t>(a.index));
-        bool one_row = a.place == Place::row || a.place == Place::scalar;
-        bool one_column = a.place == Place::column || a.place == Place::scalar;
-        require(s.rows == (one_row ? 1 : y.rows) && s.cols == (one_column ? 1 : y.cols), item,
-                "an operand's shape");
-      };
-      for (const Step& step : item.steps) {
-        int micro = static_cast<int>(step.micro);
-        require(micro >= 0 && micro < static_cast<int>(Micro::count), item, "a step");
-        require(step.result >= -1 && step.result < item.registers, item, "a result");
-        argument(step.a);
-        if (kArity[micro] == 2) argument(step.b);
-      }
-      break;
-    }
+    case Code::entries:
     case Code::count:
       break;
   }
 }
+
+template <class T>
+void Plan<T>::validate_program(const Instruction& item) const {
+  enum Kind { unset, wide, tall };
+  Kind registers[kMostRegisters] = {};
+  std::vector<bool> written(item.results.size(), false);
+  require(item.steps.size() <= kMostSteps, item, "number of steps");
+  require(item.rows >= -1 && item.rows != 0 && item.cols >= 1, item, "the frame");
+  auto target = [&](const Target& to, Kind kind) {
+    if (!to.stored) {
+      require(to.index >= 0 && to.index < kMostRegisters, item, "a register");
+      registers[to.index] = kind;
+      return;
+    }
+    require(to.index >= 0 && to.index < static_cast<int>(item.results.size()), item, "a result");
+    const Buffer& y = buffers_[item.results[to.index]];
+    require(y.rows == item.rows && y.cols == (kind == tall ? 1 : item.cols), item,
+            "a result's shape");
+    written[to.index] = true;
+  };
+  auto argument = [&](const Argument& a, bool in_tall) {
+    if (a.place == Place::number) return;
+    require(a.index >= 0, item, "an argument");
+    if (a.place == Place::temporary || a.place == Place::tall) {
+      require(a.index < kMostRegisters, item, "a register");
+      require(registers[a.index] == (a.place == Place::tall ? tall : wide), item,
+              "a register without a value");
+      require(a.place == Place::tall || !in_tall, item, "a wide register in a tall step");
+      return;
+    }
+    require(a.index < static_cast<int>(item.operands.size()), item, "an operand");
+    require(!in_tall || a.place == Place::column || a.place == Place::scalar, item,
+            "a wide operand in a tall step");
+    const Buffer& s = buffers_[item.operands[a.index]];
+    bool one_row = a.place == Place::row || a.place == Place::scalar;
+    bool one_column = a.place == Place::column || a.place == Place::scalar;
+    require(s.rows == (one_row ? 1 : item.rows) && s.cols == (one_column ? 1 : item.cols), item,
+            "an operand's shape");
+  };
+  if (has_feed(item.code)) target(item.fed, wide);
+  if (item.start != -1) {
+    require(item.code == Code::matmul || item.code == Code::matmul_ta, item, "a start");
+    require(item.start >= 2 && item.start < static_cast<int>(item.operands.size()), item,
+            "a start");
+    const Buffer& s = buffers_[item.operands[item.start]];
+    require((s.rows == 1 || s.rows == item.rows) && s.cols == item.cols, item,
+            "a start's shape");
+  }
+  for (const Step& step : item.steps) {
+    int micro = static_cast<int>(step.micro);
+    require(micro >= 0 && micro < static_cast<int>(Micro::count), item, "a step");
+    require(!kTakesRow[micro] || step.tall, item, "a row's number is tall");
+    if (kTakesRow[micro])
+      require(step.a.place == Place::temporary || step.a.place == Place::full, item,
+              "what a row is of");
+    argument(step.a, step.tall && !kTakesRow[micro]);
+    if (kArity[micro] == 2) argument(step.b, step.tall);
+    target(step.to, step.tall ? tall : wide);
+  }
+  for (bool there : written) require(there, item, "a result that nothing writes");
+}
+
+// ---------------------------------------------------------------- calls made ready
+
+// Lays out the scratch memory of a program, in a call where one is given: registers, two
+// places for numbers a row, one for each 1×n operand, a vector for each constant or 1×1.
+// Returns how many numbers that takes.
+template <class T>
+int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
+  if (!has_program(item.code)) return 0;
+  const int64_t lanes = kernels_.layout.lanes;
+  const bool whole = takes_whole_rows(item);
+  const int64_t tall = std::max(kChunk, whole ? kernels_.layout.size(1, item.cols) : 0);
+  int registers = 0;
+  auto count = [&](const Target& to) {
+    if (!to.stored) registers = std::max(registers, to.index + 1);
+  };
+  if (has_feed(item.code)) count(item.fed);
+  for (const Step& step : item.steps) count(step.to);
+  int64_t next = (registers + 2) * tall;
+  std::vector<int64_t> row_at(item.operands.size(), -1);
+  auto where = [&](const Argument& a, int side) {
+    Where<T> x;
+    x.place = a.place;
+    x.number = static_cast<T>(a.value);
+    if (a.place == Place::temporary || a.place == Place::tall) x.at = a.index * tall;
+    else if (a.place != Place::number && call != nullptr) {
+      x.data = call->operands_[a.index].data;
+      x.rows = call->operands_[a.index].rows;
+    }
+    if (a.place == Place::tall || a.place == Place::column) x.spread = (registers + side) * tall;
+    if (a.place == Place::scalar || a.place == Place::number) {
+      x.spread = next;
+      next += lanes;
+      if (call != nullptr) call->numbers_.push_back(x);
+    }
+    if (a.place == Place::row) {
+      int64_t& at = row_at[a.index];
+      bool seen = at >= 0;
+      if (!seen) {
+        at = next;
+        next += tall;
+      }
+      x.spread = at;
+      if (!seen && call != nullptr) call->rows_.push_back(x);
+    }
+    return x;
+  };
+  auto result = [&](const Target& to) {
+    Where<T> x;
+    x.place = to.stored ? Place::full : Place::temporary;
+    x.at = to.index * tall;
+    if (to.stored && call != nullptr) {
+      x.data = call->results_[to.index].data;
+      x.rows = call->results_[to.index].rows;
+    }
+    return x;
+  };
+  if (call != nullptr) {
+    call->tall = tall;
+    call->whole = whole;
+    call->by_panels = by_panels(item);
+    call->fed = result(item.fed);
+  }
+  for (const Step& step : item.steps) {
+    const bool two = kArity[static_cast<int>(step.micro)] == 2;
+    Where<T> a = where(step.a, 0), b = two ? where(step.b, 1) : a;
+    if (call != nullptr)
+      call->steps_.push_back(
+          {step.micro, two, step.tall, a, b, result(step.to), static_cast<T>(step.value)});
+  }
+  return next;
+}
+
+template <class T>
+void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
+  auto some = [](const auto& from) {
+    using X = std::decay_t<decltype(from[0])>;
+    return Some<X>{from.data(), static_cast<int64_t>(from.size())};
+  };
+  call.item = &item;
+  for (int id : item.operands) call.operands_.push_back(matrix(id));
+  for (int id : item.results) call.results_.push_back(matrix(id));
+  call.frame = {nullptr, sized(item.rows), item.cols};
+  scratch_of(item, &call);
+  call.operands = some(call.operands_);
+  call.results = some(call.results_);
+  call.steps = some(call.steps_);
+  call.numbers = some(call.numbers_);
+  call.rows = some(call.rows_);
+  call.ints = some(item.ints);
+  call.constants = some(item.numbers);
+  if (item.start >= 0) {
+    call.start_ = call.operands_[item.start];
+    call.start = &call.start_;
+    call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
+  }
+  if (item.code == Code::take) {
+    size_t number = static_cast<size_t>(item.ints[0]);
+    bool there = number < sources_.size() && sources_[number].data != nullptr;
+    require(there && sources_[number].cols == item.cols, item, "no such data");
+    call.data = sources_[number].data;
+    call.data_end = call.data + sources_[number].rows * sources_[number].cols;
+  }
+}
+
+// Makes the calls for the present batch's size, unless they are there.
+template <class T>
+void Plan<T>::prepare() {
+  for (int k : {current_, 1 - current_})
+    if (programs_[k].batch_rows == batch_rows_) {
+      current_ = k;
+      return;
+    }
+  Program<T>& program = programs_[1 - current_];
+  program.batch_rows = 0;
+  program.calls = std::vector<Ready<T>>(code_.size());
+  for (size_t k = 0; k < code_.size(); ++k) make_ready(code_[k], program.calls[k]);
+  program.batch_rows = batch_rows_;
+  current_ = 1 - current_;
+}
+
+// ---------------------------------------------------------------- values
 
 template <class T>
 void Plan<T>::set(int id, const T* values) {
@@ -194,6 +379,7 @@ void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   source_rows_ = rows;
   for (const Source& s : sources_)
     if (s.data != nullptr) source_rows_ = std::min(source_rows_, s.rows);
+  for (Program<T>& program : programs_) program.batch_rows = 0;
 }
 
 template <class T>
@@ -202,86 +388,64 @@ void Plan<T>::batch_rows(int64_t rows) {
   batch_rows_ = rows;
 }
 
+// ---------------------------------------------------------------- a step
+
 template <class T>
 void Plan<T>::step(const Batch& batch) {
-  for (const Instruction& item : code_) {
-    if (item.code != Code::take) continue;
-    size_t number = static_cast<size_t>(item.ints[0]);
-    bool there = number < sources_.size() && sources_[number].data != nullptr;
-    require(there && sources_[number].cols == shapes_[item.result].cols, item, "no such data");
-  }
   batch_rows(batch.rows);
+  prepare();
   active_ = work_a_row_ * static_cast<double>(batch.rows) < kSmall ? 1 : team_.size();
   if (active_ == 1) {
     work(0, batch);
   } else {
     team_.run([&](int thread) { work(thread, batch); });
   }
-  for (auto [a, b] : swaps_) std::swap(base_[a], base_[b]);
-}
-
-template <class T>
-Call<T> Plan<T>::call(const Instruction& item, std::vector<Matrix<T>>& operands,
-                      const Batch& batch) const {
-  operands.clear();
-  for (int id : item.operands) operands.push_back(matrix(id));
-  Call<T> made{&item, matrix(item.result), operands.data(), nullptr, batch.order,
-               batch.seed, batch.draw};
-  if (item.code == Code::take) made.data = sources_[item.ints[0]].data;
-  return made;
 }
 
 // The whole of one thread's part in a step.
 template <class T>
 void Plan<T>::work(int thread, const Batch& batch) {
-  for (size_t first = 0; first < code_.size();) {
-    if (code_[first].barrier && active_ > 1) barrier_.wait();
-    size_t last = first + 1;
-    while (last < code_.size() && !code_[last].barrier && code_[last].chain != 0 &&
-           code_[last].chain == code_[first].chain)
+  const std::vector<Ready<T>>& calls = programs_[current_].calls;
+  const Ready<T>* const end = calls.data() + calls.size();
+  for (const Ready<T>* first = calls.data(); first < end;) {
+    const Instruction& item = *first->item;
+    if (item.barrier && active_ > 1) barrier_.wait();
+    if (item.guarded && guard_ >= 0 && !std::isfinite(base_[guard_][0])) return;
+    const Ready<T>* last = first + 1;
+    while (last < end && !last->item->barrier && item.chain != 0 &&
+           last->item->chain == item.chain)
       ++last;
     if (last - first > 1) {
-      chain(first, last, thread, batch);
+      chain(first, last, batch, thread);
     } else {
-      const Instruction& item = code_[first];
-      share(item, call(item, scratch_[thread], batch), thread);
+      share(*first, batch, thread);
     }
     first = last;
   }
 }
 
-// A thread's share of the rows: whole groups, the same for every matrix of that height.
-static std::pair<int64_t, int64_t> rows_of_thread(int64_t rows, int thread, int threads) {
-  int64_t each = (rows + threads - 1) / threads;
-  each = (each + 5) / 6 * 6;  // the product's kernel takes six rows
-  int64_t low = std::min(rows, thread * each);
-  return {low, std::min(rows, low + each)};
+// A thread's share of some rows or panels: a function of their number alone.
+static std::pair<int64_t, int64_t> share_of(int64_t many, int thread, int threads) {
+  return {many * thread / threads, many * (thread + 1) / threads};
 }
 
 template <class T>
-void Plan<T>::share(const Instruction& item, const Call<T>& call, int thread) const {
-  auto execute = kernels_.execute[static_cast<int>(item.code)];
-  int threads = active_;
-  if (split_of(item) == Split::once) {
-    if (thread == 0) execute(call, 0, 1);
-  } else {
-    auto [low, high] = rows_of_thread(call.result.rows, thread, threads);
-    if (low < high) execute(call, low, high);
-  }
+void Plan<T>::share(const Ready<T>& call, const Batch& batch, int thread) {
+  int64_t many = call.by_panels ? kernels_.layout.panels(call.frame.cols)
+                                       : call.frame.rows;
+  auto [low, high] = share_of(many, thread, active_);
+  if (low < high) execute(call, batch, thread, low, high);
 }
 
 // Neighbours whose row i needs only row i of each other: a few rows go through all of
 // them while they are in cache.
 template <class T>
-void Plan<T>::chain(size_t first, size_t last, int thread, const Batch& batch) {
-  auto [low, high] = rows_of_thread(rows_of(code_[first].result), thread, active_);
-  for (int64_t row = low; row < high; row += kBlock) {
-    for (size_t k = first; k < last; ++k) {
-      const Instruction& item = code_[k];
-      Call<T> made = call(item, scratch_[thread], batch);
-      kernels_.execute[static_cast<int>(item.code)](made, row, std::min(high, row + kBlock));
-    }
-  }
+void Plan<T>::chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
+                    int thread) {
+  auto [low, high] = share_of(first->frame.rows, thread, active_);
+  for (int64_t row = low; row < high; row += kBlock)
+    for (const Ready<T>* call = first; call < last; ++call)
+      execute(*call, batch, thread, row, std::min(high, row + kBlock));
 }
 
 template class Plan<float>;

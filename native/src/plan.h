@@ -1,10 +1,9 @@
 // A plan: buffers, and the instructions that one step runs over them.
 #pragma once
-#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "instruction.h"
@@ -17,32 +16,45 @@ struct Refused : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The shape of a buffer; -1 is the number of samples in the batch.
-struct Shape {
+// A buffer: its shape, the number of samples in the batch as -1, and the piece of memory
+// it lives in, which buffers share whose lives do not overlap.
+struct Buffer {
   int64_t rows, cols;
+  int memory;
 };
 
-// One step's place in a run of many.
-struct Batch {
-  const int64_t* order = nullptr;  // the rows of the data sources to take
-  int64_t rows = 0;                // how many
-  uint64_t seed = 0, draw = 0;     // of dropout
+// A call, and what it points to.
+template <class T>
+struct Ready : Call<T> {
+  std::vector<Matrix<T>> operands_, results_;
+  std::vector<ReadyStep<T>> steps_;
+  std::vector<Where<T>> numbers_, rows_;
+  Matrix<T> start_{};
+  const Instruction* item = nullptr;
+};
+
+// Every call of a plan, for batches of one size.
+template <class T>
+struct Program {
+  int64_t batch_rows = 0;  // 0: none yet
+  std::vector<Ready<T>> calls;
 };
 
 template <class T>
 class Plan {
  public:
-  Plan(const Kernels<T>& kernels, std::vector<Shape> shapes, std::vector<Instruction> code,
-       std::vector<std::pair<int, int>> swaps, int64_t most_rows, int threads,
-       double work_a_row);
+  // `guard` is the buffer of the loss that guarded instructions wait for, or -1;
+  // `work_a_row` the operations of the products, for each row of a batch.
+  Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers, std::vector<Instruction> code,
+       int guard, int64_t most_rows, int threads, double work_a_row);
 
-  int64_t rows_of(int id) const { return sized(shapes_[check(id)].rows); }
-  int64_t cols_of(int id) const { return sized(shapes_[check(id)].cols); }
+  int64_t rows_of(int id) const { return sized(buffers_[check(id)].rows); }
+  int64_t cols_of(int id) const { return buffers_[check(id)].cols; }
   void set(int id, const T* values);            // row-major; the buffer's present shape
   void get(int id, T* values) const;            // row-major
   void source(int number, const T* data, int64_t rows, int64_t cols);
   void batch_rows(int64_t rows);                // the N of what follows
-  void step(const Batch& batch);                // run every instruction once, then swap
+  void step(const Batch& batch);                // run every instruction once
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }
   int64_t source_rows() const { return source_rows_; }
@@ -58,27 +70,35 @@ class Plan {
   int check(int id) const;
   int64_t sized(int64_t dimension) const { return dimension < 0 ? batch_rows_ : dimension; }
   Matrix<T> matrix(int id) const { return {base_[id], rows_of(id), cols_of(id)}; }
+  T* allocated(size_t numbers);
   void validate() const;
   void validate_shapes(const Instruction& item) const;
+  void validate_program(const Instruction& item) const;
+  void prepare();
+  void make_ready(const Instruction& item, Ready<T>& call);
+  int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void work(int thread, const Batch& batch);
-  void share(const Instruction& item, const Call<T>& call, int thread) const;
-  void chain(size_t first, size_t last, int thread, const Batch& batch);
-  Call<T> call(const Instruction& item, std::vector<Matrix<T>>& operands,
-               const Batch& batch) const;
+  void share(const Ready<T>& call, const Batch& batch, int thread);
+  void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
+  void execute(const Ready<T>& call, const Batch& batch, int thread, int64_t lo, int64_t hi) {
+    kernels_.execute[static_cast<int>(call.item->code)](call, batch, scratch_[thread], lo, hi);
+  }
 
   const Kernels<T>& kernels_;
-  std::vector<Shape> shapes_;
+  std::vector<Buffer> buffers_;
   std::vector<Instruction> code_;
-  std::vector<std::pair<int, int>> swaps_;
+  int guard_;
   int64_t most_rows_, batch_rows_;
-  double work_a_row_;  // operations of the products, for each row of a batch
-  int active_ = 1;     // threads that take part in the present step
+  double work_a_row_;
+  int active_ = 1;  // threads that take part in the present step
   std::vector<std::unique_ptr<char[]>> memory_;
-  std::vector<T*> base_;
+  std::vector<T*> base_;     // of the buffers
+  std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
   int64_t source_rows_ = 0;
   size_t bytes_ = 0;
-  std::vector<std::vector<Matrix<T>>> scratch_;  // a thread's operands
+  Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
+  int current_ = 0;
   Team team_;
   Barrier barrier_;
 };

@@ -20,7 +20,7 @@ from kokuban.gradient import grad
 from kokuban.op import Operation, Sample, operations
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
-from kokuban.run.plan import NotLowered, lower
+from kokuban.run.lower import EXPANDED, NotLowered, lower
 from kokuban.run.vm import Machine, native
 
 pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
@@ -65,13 +65,10 @@ def test_operation_agrees(op: Operation, sample: Sample, dtype: Any) -> None:
 
 def test_records_name_what_the_native_table_has() -> None:
     module = native()
-    known = {*module.codes(), *module.micros(), "sum"}  # a sum is one of three
-    assert {op.native for op in operations()} <= known
-    assert {c for c in module.codes() if c.startswith("sum_")} == {
-        "sum_all",
-        "sum_rows",
-        "sum_columns",
-    }
+    sums = {"sum_all", "sum_rows", "row_sum"}
+    engine = {*module.codes(), *module.micros()}
+    assert sums < engine
+    assert {op.native for op in operations()} <= {*engine, *EXPANDED, "sum"}
 
 
 def test_dropout_mask_is_the_reference_s() -> None:
@@ -341,7 +338,10 @@ def test_a_plan_reads() -> None:
     text = str(plan)
     assert "X.T @ " in text
     assert "every row done" in text
-    assert sum(item.barrier for item in plan.instructions) == 1
+    # what a row needs, then the loss, then the new values
+    assert sum(item.barrier for item in plan.instructions) == 2
+    assert [item.guarded for item in plan.instructions[-2:]] == [True, True]
+    assert len(plan.instructions) == 6  # two of the data, and no gradient stored
     assert max(map(len, text.splitlines())) < 120
 
 
@@ -372,57 +372,90 @@ def test_what_cannot_be_lowered_runs_on_numpy_aloud() -> None:
 # ---------------------------------------------------------------- wrong use
 
 
+def item(code: str, result: list[int], operands: list[int], **changes: Any) -> Any:
+    """An instruction as the binding takes it; its frame is N×2."""
+    fields = {
+        "code": native().codes().index(code) if code else 99,
+        "results": result,
+        "operands": operands,
+        "ints": [],
+        "numbers": [],
+        "steps": [],
+        "fed": (True, 0),
+        "start": -1,
+        "rows": -1,
+        "columns": 2,
+        "barrier": False,
+        "guarded": False,
+        "chain": 0,
+    }
+    return tuple({**fields, **changes}.values())
+
+
+def micro(name: str, a: Any, to: Any, *, tall: bool = False) -> Any:
+    """A step as the binding takes it."""
+    return (native().micros().index(name), tall, a, (6, 0, 0.0), to, 0.0)
+
+
 def good() -> tuple[Any, ...]:
     """An engine for one product, as the binding takes it."""
-    module = native()
-    code = module.codes().index("matmul")
-    item = (code, 2, [0, 1], [], [], [], 0, False, 0)
-    return module.Engine64, (
+    return native().Engine64, (
         "baseline",
-        [(-1, 3), (3, 2), (-1, 2)],
-        [item],
-        [],
+        [(-1, 3, 0), (3, 2, 1), (-1, 2, 2)],
+        [item("matmul", [2], [0, 1])],
+        -1,
         4,
         1,
         1e6,
     )
 
 
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        (0, "avx9"),
-        (1, [(-1, 3), (4, 2), (-1, 2)]),
-        (1, [(-1, 3), (3, 2), (0, 2)]),
-        (1, [(-1, 3), (3, 2), (1 << 30, 1 << 30)]),
-        (2, [(99, 2, [0, 1], [], [], [], 0, False, 0)]),
-        (2, [(0, 7, [0, 1], [], [], [], 0, False, 0)]),
-        (2, [(0, 2, [0, -1], [], [], [], 0, False, 0)]),
-        (2, [(0, 2, [0], [], [], [], 0, False, 0)]),
-        (2, [(0, 0, [0, 1], [], [], [], 0, False, 0)]),
-        (
-            2,
-            [
-                (
-                    2,
-                    2,
-                    [0, 1],
-                    [],
-                    [],
-                    [(0, (1, 0, 0.0), (5, 0, 0.0), 3, 0.0)],
-                    1,
-                    False,
-                    0,
-                )
-            ],
-        ),
-        (2, [(2, 2, [0], [], [], [(0, (1, 0, 0.0), (5, 0, 0.0), -1, 0.0)], 1, False, 0)]),
-        (2, [(12, 2, [], [99], [], [], 0, False, 0)]),
-        (3, [(0, 1)]),
-        (3, [(0, 17)]),
-        (4, 0),
-    ],
-)
+REFUSED: list[tuple[int, Any]] = [
+    (0, "avx9"),
+    (1, [(-1, 3, 0), (4, 2, 1), (-1, 2, 2)]),
+    (1, [(-1, 3, 0), (3, 2, 1), (0, 2, 2)]),
+    (1, [(-1, 3, 0), (3, 2, 1), (1 << 30, 1 << 30, 2)]),
+    (1, [(-1, 3, 0), (3, 2, 1), (-1, 2, 3)]),
+    (1, [(-1, 3, 0), (3, 2, 1), (-1, 2, 0)]),
+    (3, 3),
+    (4, 0),
+]
+if native() is not None:
+    WIDE, ROW, STORED = (2, 0, 0.0), (3, 0, 0.0), (True, 0)
+    REFUSED += [
+        (2, [changed])
+        for changed in (
+            item("", [2], [0, 1]),
+            item("matmul", [7], [0, 1]),
+            item("matmul", [2], [0, -1]),
+            item("matmul", [2], [0]),
+            item("matmul", [0], [0, 1]),
+            item("matmul", [], [0, 1]),
+            item("matmul", [2], [0, 1], fed=(True, 1)),
+            item("matmul", [2], [0, 1], fed=(False, 99)),
+            item("matmul", [2], [0, 1], fed=(False, 0)),
+            item("matmul", [2], [0, 1], start=0),
+            item("matmul", [2], [0, 1, 0], start=2),
+            item("matmul", [2], [0, 1], rows=5),
+            item("entries", [2], [0], steps=[]),
+            item("entries", [2], [0], steps=[micro("exp", WIDE, STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", ROW, STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", WIDE, (True, 3))]),
+            item("entries", [2], [2], steps=[micro("exp", WIDE, (False, -1))]),
+            item("entries", [2], [2], steps=[micro("exp", (0, 0, 0.0), STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", WIDE, STORED, tall=True)]),
+            item("entries", [2], [2], steps=[micro("row_sum", WIDE, STORED)]),
+            item("entries", [2], [2], steps=[(99, False, WIDE, WIDE, STORED, 0.0)]),
+            item("entries", [2], [2], steps=[micro("exp", (9, 0, 0.0), STORED)]),
+            item("take", [2], [], ints=[99]),
+            item("transpose", [2], [0]),
+            item("slice", [2], [0], ints=[0, 2]),
+            item("mask", [2], [], ints=[1]),
+        )
+    ]
+
+
+@pytest.mark.parametrize(("place", "value"), REFUSED)
 def test_a_plan_that_does_not_hold_is_refused(place: int, value: Any) -> None:
     kind, arguments = good()
     assert kind(*arguments)
@@ -450,6 +483,6 @@ def test_the_binding_checks_arrays() -> None:
 
 def test_memory_that_is_not_there_is_a_memory_error() -> None:
     kind, arguments = good()
-    huge = [(1 << 19, 1 << 20), (3, 2), (-1, 2)]
-    with pytest.raises((MemoryError, ValueError)):
-        kind(arguments[0], huge, [], [], 4, 1, 1e6)
+    huge = [(1 << 19, 1 << 20, 0), (3, 2, 1), (-1, 2, 2)]
+    with pytest.raises(MemoryError):
+        kind(arguments[0], huge, [], -1, 4, 1, 1e6)

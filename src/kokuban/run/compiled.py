@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from kokuban.expr import Expr, Symbol
-from kokuban.run.plan import BATCH, NotLowered, Plan, lower
+from kokuban.run.lower import NotLowered, lower
+from kokuban.run.plan import BATCH, Plan
 from kokuban.run.reference import Program
 from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native

@@ -13,9 +13,9 @@ import numpy as np
 
 from kokuban.errors import DataError, SettingError, ShapeError
 from kokuban.expr import Const, Expr, Size, Symbol
-from kokuban.run.plan import Instruction, Plan
+from kokuban.run.plan import Instruction, Plan, sized
 
-PLACES = ("temporary", "full", "row", "column", "scalar", "number")
+PLACES = ("temporary", "tall", "full", "row", "column", "scalar", "number")
 
 
 @cache
@@ -55,9 +55,9 @@ class Machine:
         code = [_encoded(item, codes, micros) for item in plan.instructions]
         self._engine = kind(
             instruction_set(),
-            plan.shapes,
+            [(*s, m) for s, m in zip(plan.shapes, plan.memory, strict=True)],
             code,
-            plan.swaps,
+            plan.guard,
             most_rows,
             threads,
             plan.work_a_row(most_rows),
@@ -164,17 +164,22 @@ def _encoded(
         return PLACES.index(a[0]), a[1], a[2]
 
     steps = [
-        (micros[s.micro], argument(s.a), argument(s.b), s.result, s.value)
+        (micros[s.micro], s.tall, argument(s.a), argument(s.b), s.to, s.value)
         for s in item.steps
     ]
+    rows, columns = item.frame
     return (
         codes[item.code],
-        item.result,
+        list(item.results),
         list(item.operands),
         list(item.ints),
         list(item.numbers),
         steps,
-        item.registers,
+        item.fed,
+        item.start,
+        sized(rows),
+        sized(columns),
         item.barrier,
+        item.guarded,
         item.chain,
     )

@@ -257,7 +257,6 @@ def _native_pass(
             rates = np.full(len(many), rate)
         losses = native.bout(done, stop, rates)
         if not np.isfinite(losses[-1]):
-            trainer.state = native.rewind(done + len(losses) - 1, rate)
             first, last = parts[done + len(losses) - 1]
             batch = {s: v[rows[first:last]] for s, v in data.items()}
             # raises with the layer, unless NumPy's rounding stays finite

@@ -20,7 +20,8 @@ from kokuban.nn import Layer, Loss, loss as loss_named
 from kokuban.optim import SGD, Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run.compiled import Compiled, Prediction
-from kokuban.run.plan import NotLowered, Plan
+from kokuban.run.lower import NotLowered
+from kokuban.run.plan import Plan
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record

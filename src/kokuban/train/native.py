@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from kokuban.errors import SettingError
 from kokuban.expr import Expr, Symbol
-from kokuban.run.plan import NotLowered, Plan, lower
+from kokuban.run.lower import NotLowered, lower
+from kokuban.run.plan import Plan
 from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native
 from kokuban.train.state import State
@@ -119,7 +120,8 @@ class Native:
             self._settings,
             BOUT,
         )
-        self.ahead += len(losses)
+        # a step whose loss is not finite changes nothing
+        self.ahead += len(losses) - (not np.isfinite(losses[-1]))
         return losses
 
     def fetched(self, state: State) -> State:
@@ -130,15 +132,3 @@ class Native:
         self._held = State(self._held.step + self.ahead, values)
         self.ahead = 0
         return self._held
-
-    def rewind(self, batch: int, rate: float | Callable[[int], float]) -> State:
-        """Back to just before a batch whose step failed: the good steps once more."""
-        assert self._held is not None
-        held, again = self._held, self.ahead - 1
-        self._machine.set(held.values)
-        self.ahead, first = 0, batch - again
-        while self.ahead < again:
-            steps = range(held.step + self.ahead, held.step + again)
-            rates = [rate(k) if callable(rate) else rate for k in steps]
-            self.bout(first + self.ahead, batch, np.array(rates))
-        return self.fetched(held)

@@ -1,0 +1,475 @@
+"""Lowering: expressions become a plan that the native engine runs.
+
+What the engine has no kernel for is first written with what it has. Each node is then a
+task, tasks are scheduled into groups, and a group is one instruction: a product or a sum
+with the entrywise steps that follow it. New values of symbols are written over the old
+ones where nobody reads those any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kokuban.errors import KokubanError
+from kokuban.expr import Expr, Symbol, is_number, number, order, rebuild, written
+from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
+from kokuban.run.plan import BATCH, FEEDS, Argument, Instruction, Plan, Step, Target
+from kokuban.run.schedule import Group, Task, copied, scheduled
+
+# What has no step of its own in a program; every other operation has one.
+WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
+EXPANDED = ("softmax", "logsumexp")  # written with what the engine has
+NOTHING: Argument = ("number", 0, 0.0)
+
+
+class NotLowered(KokubanError, NotImplementedError):
+    """The native engine cannot take an expression; the message names the operation."""
+
+
+def lower(
+    outputs: Sequence[Expr],
+    sources: Sequence[Symbol] = (),
+    assigned: Mapping[Symbol, Expr] | None = None,
+) -> Plan:
+    """The plan that computes `outputs`, and gives symbols their new values.
+
+    `sources` are the symbols whose rows are taken from the data, batch by batch; all
+    other symbols are buffers. Symbols take new values only where the first output, the
+    loss, is finite. Raises NotLowered for what the engine cannot take.
+    """
+    every, written_as = _expanded([*outputs, *(assigned or {}).values()])
+    outputs, new_values = every[: len(outputs)], every[len(outputs) :]
+    tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
+    return _Emission(outputs, tasks.all, bool(assigned), written_as).plan
+
+
+def _named(node: Expr, *names: str) -> bool:
+    return node.op is not None and node.op.name in names
+
+
+def _real(node: Expr) -> Expr:
+    """The node behind marks that change nothing at the run."""
+    while _named(node, "distribution"):
+        (node,) = node.args
+    return node
+
+
+def _entrywise(node: Expr) -> bool:
+    return node.op is not None and node.op.native not in (
+        None,
+        *WHOLE,
+        *EXPANDED,
+        "row_max",
+    )
+
+
+# ---------------------------------------------------------------- expressions
+
+
+def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
+    """Without softmax and logsumexp, and sums over the batch taken row by row first.
+
+    With m the largest entry of a row of U, softmax(U) = e^(U - m)/Σe^(U - m) and
+    ln Σe^U = m + ln Σe^(U - m) share their terms. ReLU's derivative is read off its
+    output, which is kept anyway. Also gives what each node was before, for the reader.
+    """
+    new: dict[Expr, Expr] = {}
+    before: dict[Expr, Expr] = {}
+    nodes = order(outputs)
+    rectified = {n.args[0] for n in nodes if _named(n, "relu")}
+    for node in nodes:
+        args = tuple(new[a] for a in node.args)
+        if _named(node, *EXPANDED):
+            (u,) = args
+            most = row_max(u)
+            terms = exp(u - most)
+            total = sum_of(terms, over="columns")
+            new[node] = terms / total if _named(node, "softmax") else log(total) + most
+        elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
+            new[node] = step(relu(args[0]), at_zero=0)
+        elif _named(node, "sum") and dict(node.attrs)["over"] == "all" and _tall(args[0]):
+            each_row = sum_of(args[0], over="columns")
+            before[each_row] = sum_of(node.args[0], over="columns")
+            new[node] = sum_of(each_row, over="all")
+        else:
+            new[node] = rebuild(node, args)
+        before.setdefault(new[node], node)
+    return [new[o] for o in outputs], before
+
+
+def _at_zero(node: Expr) -> float:
+    return float(dict(node.attrs)["at_zero"])
+
+
+def _tall(node: Expr) -> bool:
+    rows, columns = node.shape
+    return rows == BATCH and columns != 1
+
+
+# ---------------------------------------------------------------- nodes to tasks
+
+
+class _Tasks:
+    """One task for each node that has a value of its own."""
+
+    def __init__(
+        self,
+        outputs: Sequence[Expr],
+        sources: Sequence[Symbol],
+        assigned: Mapping[Symbol, Expr],
+    ) -> None:
+        self.all: list[Task] = []
+        self._sources = list(sources)
+        every = [*outputs, *assigned.values()]
+        self._kept = {_real(o) for o in every}
+        self._nodes = [n for n in order(every) if n is _real(n)]
+        self._users: dict[Expr, list[Expr]] = {n: [] for n in self._nodes}
+        for n in self._nodes:
+            for a in n.args:
+                self._users[_real(a)].append(n)
+        for node in self._nodes:
+            self._add(node)
+        for task in self.all:
+            task.kept = task.gives in set(map(_real, outputs))
+        self._assign(assigned, tuple(map(_real, outputs[:1])))
+
+    def _assign(self, assigned: Mapping[Symbol, Expr], loss: tuple[Expr, ...]) -> None:
+        """New values are written in place where a task gives them, else copied."""
+        maker = {t.gives: t for t in self.all if t.gives is not None}
+        for symbol, new in assigned.items():
+            task = maker.get(_real(new))
+            free = task is not None and task.target is None and task.gives not in loss
+            if task is not None and free and task.kind != "alone":
+                task.target, task.after = symbol, loss
+            else:
+                self.all.append(copied(_real(new), symbol, loss))
+
+    def _virtual(self, node: Expr) -> bool:
+        """Whether a node is read through its argument and needs no value."""
+        if node in self._kept:
+            return False
+        users = self._users[node]
+        if _named(node, "broadcast"):
+            return all(map(_entrywise, users))
+        if _named(node, "transpose"):
+            return all(
+                _named(u, "matmul") and _real(u.args[1]) is not node for u in users
+            )
+        return False
+
+    def _add(self, node: Expr) -> None:
+        if isinstance(node, Symbol) and node in self._sources:
+            self._alone("take", node, (), (self._sources.index(node),))
+        elif node.op is None or self._virtual(node):
+            return
+        elif _entrywise(node):
+            self._entry(node)
+        else:
+            self._other(node)
+
+    def _append(
+        self, kind: str, code: str, node: Expr, *reads: tuple[Expr, bool]
+    ) -> None:
+        frame = reads[0][0].shape if kind == "row" else node.shape
+        self.all.append(Task(kind, code, frame, node, node, list(reads)))
+
+    def _alone(
+        self,
+        code: str,
+        node: Expr,
+        reads: tuple[tuple[Expr, bool], ...],
+        ints: tuple[int, ...] = (),
+        numbers: tuple[float, ...] = (),
+    ) -> None:
+        self.all.append(
+            Task("alone", code, node.shape, node, node, list(reads), ints, numbers)
+        )
+
+    def _entry(self, node: Expr) -> None:
+        assert node.op is not None
+        assert node.op.native is not None
+        reads = []
+        for a in node.args:
+            read, place = self.place(a, node.shape)
+            if read is not None:
+                reads.append((read, place in ("full", "column")))
+        self._append("entry", node.op.native, node, *reads)
+
+    @staticmethod
+    def place(node: Expr, shape: tuple[object, ...]) -> tuple[Expr | None, str]:
+        """What a step of the given shape reads for a node, and where that lies."""
+        node = _real(node)
+        if is_number(node):
+            return None, "number"
+        if _named(node, "broadcast"):
+            (node,) = map(_real, node.args)  # read where it is used
+        if node.shape == shape:
+            return node, "full"
+        one_row, one_column = node.shape[0] != shape[0], node.shape[1] != shape[1]
+        return (
+            node,
+            "scalar" if one_row and one_column else "row" if one_row else "column",
+        )
+
+    def _other(self, node: Expr) -> None:
+        assert node.op is not None
+        name, attrs = node.op.name, dict(node.attrs)
+        args = [_real(a) for a in node.args]
+        by_rows = node.shape[0] != 1
+        if name == "matmul" and _named(args[0], "transpose"):
+            inner = _real(args[0].args[0])
+            self._append("feed", "matmul_ta", node, (inner, False), (args[1], False))
+        elif name == "matmul":
+            self._append("feed", "matmul", node, (args[0], by_rows), (args[1], False))
+        elif name == "transpose":
+            self._alone("transpose", node, ((args[0], False),))
+        elif name == "row_max" or (name == "sum" and attrs["over"] == "columns"):
+            one = args[0].shape[1] == 1
+            code = "copy" if one else "row_max" if name == "row_max" else "row_sum"
+            self._append("entry" if one else "row", code, node, (args[0], True))
+        elif name == "sum":
+            self._append("feed", f"sum_{attrs['over']}", node, (args[0], False))
+        elif name in ("slice", "place"):
+            across = attrs["axis"] == 1
+            if not across and BATCH in (node.shape[0], args[0].shape[0]):
+                raise NotLowered(f"The native engine cannot {name} rows of the batch.")
+            start = (0, attrs["start"]) if across else (attrs["start"], 0)
+            self._alone(name, node, ((args[0], across and by_rows),), start)
+        elif name == "dropout_mask":
+            rate = attrs["rate"]
+            ints = (attrs["stream"], int(rate * 2.0**32))
+            self._alone("mask", node, (), ints, (1 / (1 - rate),))
+        elif name == "broadcast":
+            column = args[0].shape[0] == node.shape[0]
+            self._append("entry", "copy", node, (args[0], column))
+        else:
+            raise NotLowered(f"The native engine does not have the operation {name!r}.")
+
+
+# ---------------------------------------------------------------- groups to instructions
+
+
+class _Emission:
+    """The plan under way: buffers for what is stored, and each group's instruction."""
+
+    def __init__(
+        self,
+        outputs: Sequence[Expr],
+        tasks: list[Task],
+        guarded: bool,
+        written_as: Mapping[Expr, Expr],
+    ) -> None:
+        self.plan = Plan()
+        self._written_as = written_as
+        groups = scheduled(tasks)
+        self._place: dict[Expr, int] = {}
+        self._assigned = {
+            t.gives for g in groups for t in g.tasks if t.target is not None
+        }
+        self._readers: dict[Expr, list[Group]] = {}
+        for group in groups:
+            for n in (n for t in group.tasks for n, _ in t.reads):
+                self._readers.setdefault(n, []).append(group)
+        self._outputs = {_real(o) for o in outputs}
+        for group in groups:
+            self._instruction(group)
+        self.plan.outputs = [self.buffer(_real(o)) for o in outputs]
+        if guarded:
+            self.plan.guard = self.plan.outputs[0]
+        self._share_memory()
+
+    def buffer(self, node: Expr) -> int:
+        """The buffer of a node, made now."""
+        if node not in self._place:
+            for dim in node.shape:
+                if isinstance(dim, str) and dim != BATCH:
+                    raise NotLowered(
+                        f"The native engine knows one named dimension, {BATCH!r}; "
+                        f"{written(node)} has {dim!r}."
+                    )
+            self._place[node] = len(self.plan.buffers)
+            self.plan.buffers.append(self.shown(node))
+        return self._place[node]
+
+    def shown(self, node: Expr) -> Expr:
+        """A node as it was before it was written for the engine."""
+        return self._written_as.get(node, node)
+
+    def stored(self, node: Expr, group: Group) -> bool:
+        """Whether a value must outlive its group."""
+        others = any(g is not group for g in self._readers.get(node, ()))
+        return others or node in self._outputs or node in self._assigned
+
+    def result(self, task: Task) -> int:
+        """The buffer that takes a task's value: its target's, or one of its own."""
+        if task.target is None:
+            return self.buffer(task.node)
+        place = self.buffer(task.target)
+        if task.gives is not None:
+            self._place[task.gives] = place
+        return place
+
+    def _instruction(self, group: Group) -> None:
+        first = group.first
+        item = _Program(self, group).item if first.kind != "alone" else None
+        if item is None:
+            read = tuple(self.buffer(n) for n, _ in first.reads)
+            item = Instruction(
+                first.code,
+                first.frame,
+                (self.shown(first.node),),
+                (self.result(first),),
+                read,
+                first.ints,
+                first.numbers,
+            )
+        item.barrier, item.chain = group.barrier, group.chain
+        item.guarded = any(t.target is not None for t in group.tasks)
+        self.plan.instructions.append(item)
+
+    def _share_memory(self) -> None:
+        """Pieces of memory for the buffers: shared where a barrier lies between."""
+        plan = self.plan
+        phase, lives = 0, dict[int, tuple[int, int]]()
+        for item in plan.instructions:
+            phase += item.barrier
+            for k in (*item.results, *item.operands):
+                lives[k] = (lives.get(k, (phase, phase))[0], phase)
+        passing = {
+            k
+            for k, b in enumerate(plan.buffers)
+            if k in lives and b.args and k not in plan.outputs
+        }
+        free: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+        for k in range(len(plan.buffers)):
+            plan.memory.append(k)
+        for k in sorted(passing, key=lambda k: lives[k][0]):
+            begin, end = lives[k]
+            held = free.setdefault(plan.buffers[k].shape, [])
+            usable = [piece for piece in held if piece[1] < begin]
+            if usable:
+                held.remove(usable[0])
+                plan.memory[k] = usable[0][0]
+            held.append((plan.memory[k], end))
+
+
+class _Program:
+    """The instruction of one group, its values in registers or results."""
+
+    def __init__(self, emission: _Emission, group: Group) -> None:
+        self._emission, self._group = emission, group
+        self._where: dict[Expr, Target] = {}
+        self._free: list[int] = []
+        self._most = 0
+        self._operands: list[int] = []
+        self._results: list[int] = []
+        self._formulas: list[Expr] = []
+        self._steps: list[Step] = []
+        self._start = -1
+        self._uses: dict[Expr, int] = {}
+        for t in group.tasks:
+            for n, _ in t.reads:
+                self._uses[n] = self._uses.get(n, 0) + 1
+        tasks, fed = list(group.tasks), (False, 0)
+        code = "entries"
+        if group.first.kind == "feed":
+            code = group.first.code
+            for n, _ in group.first.reads:
+                self._operands.append(emission.buffer(n))
+            last = self._begin(tasks)
+            fed = self._target(last)
+        for task in tasks:
+            self._step(task)
+        if not self._steps and code == "entries":
+            raise AssertionError("a program without steps")
+        self.item = Instruction(
+            code,
+            group.first.frame,
+            tuple(self._formulas),
+            tuple(self._results),
+            tuple(self._operands),
+            steps=tuple(self._steps),
+            fed=fed,
+            start=self._start,
+        )
+
+    def _begin(self, tasks: list[Task]) -> Task:
+        """Take the product off the tasks, with a sum that it can start from."""
+        product = tasks.pop(0)
+        assert product.gives is not None
+        if (
+            product.code not in FEEDS[:2]
+            or not tasks
+            or tasks[0].code != "add"
+            or self._uses.get(product.gives) != 1
+            or self._emission.stored(product.gives, self._group)
+        ):
+            return product
+        frame = self._group.first.frame
+        places = [_Tasks.place(a, frame) for a in tasks[0].node.args]
+        for (node, place), (other, _) in zip(places, reversed(places), strict=True):
+            apart = node is not None and node not in self._where
+            if other is product.gives and apart and place in ("full", "row"):
+                self._start = self._operand(node)  # type: ignore[arg-type]
+                return tasks.pop(0)
+        return product
+
+    def _operand(self, node: Expr) -> int:
+        """The index of an operand that a step reads."""
+        place = self._emission.buffer(node)
+        factors = 2 if self._group.first.code in FEEDS[:2] else 0
+        if self._group.first.kind == "feed" and not factors:
+            factors = 1
+        if place in self._operands[factors:]:
+            return self._operands.index(place, factors)
+        self._operands.append(place)
+        return len(self._operands) - 1
+
+    def _target(self, task: Task) -> Target:
+        """Where a task's value goes."""
+        node = task.gives
+        if node is None or self._emission.stored(node, self._group):
+            self._results.append(self._emission.result(task))
+            self._formulas.append(self._emission.shown(task.node))
+            found = (True, len(self._results) - 1)
+        else:
+            index = self._free.pop() if self._free else self._most
+            self._most = max(self._most, index + 1)
+            found = (False, index)
+        if node is not None:
+            self._where[node] = found
+        return found
+
+    def _step(self, task: Task) -> None:
+        tall = task.kind == "row" or task.frame != self._group.first.frame
+        args = task.node.args if task.code != "copy" else (task.reads[0][0],)
+        shape = task.frame
+        read = [self._argument(a, shape, tall and task.kind != "row") for a in args]
+        over = []  # registers that the step is the last to read
+        for n, _ in task.reads:
+            self._uses[n] -= 1
+            if not self._uses[n] and n in self._where and not self._where[n][0]:
+                over.append((n in self._group.tall, self._where[n][1]))
+        attrs = dict(task.node.attrs) if task.code != "copy" else {}
+        value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
+        b = read[1] if len(read) > 1 else NOTHING
+        # a wide result must not lie where the next panel finds a number for each row
+        self._free += [k for is_tall, k in over if tall or not is_tall]
+        to = self._target(task)
+        self._free += [k for is_tall, k in over if is_tall and not tall]
+        self._steps.append(Step(task.code, tall, read[0], b, to, value))
+
+    def _argument(self, node: Expr, shape: tuple[object, ...], tall: bool) -> Argument:
+        """Where a step of the given shape finds a node."""
+        read, place = _Tasks.place(node, shape)
+        if read is None:
+            return ("number", 0, number(_real(node)))
+        if read in self._where:
+            stored, index = self._where[read]
+            wide = read in self._group.wide
+            if not stored:
+                return ("temporary" if wide else "tall", index, 0.0)
+            place = "full" if wide else "column"
+        elif tall and place == "full":
+            place = "column"
+        return (place, self._operand(read), 0.0)

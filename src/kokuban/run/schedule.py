@@ -1,0 +1,277 @@
+"""Scheduling: tasks in an order with few barriers, gathered into groups.
+
+A group becomes one instruction: a product or a sum, and the entrywise tasks that go on
+from it while its entries are in cache. Threads share out the rows of a group; a barrier
+stands only where a task reads what other threads wrote since the last one, or would
+overwrite what they may still read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from kokuban.expr import Expr, Symbol
+from kokuban.run.plan import BATCH, divided
+from kokuban.shape import Dim, Shape
+
+MOST_TASKS = 40  # of one group
+MOST_VALUES = 24  # of one group: each takes a register at most
+FUSED_COLUMNS = 128  # a wider product is not held for a sum over its rows
+
+Partition = tuple[str, Dim]
+
+
+@dataclass(eq=False, slots=True)
+class Task:
+    """One value to work out.
+
+    kind     entry: a step of a program; row: a number for each row of its argument;
+             feed: a product or sum that a program can go on from; alone: none of these
+    code     the engine's name of it
+    frame    the shape that it runs over
+    gives    the node whose value it is; None for a copy
+    reads    what it reads, and whether row i needs only row i
+    target   the symbol that takes the value, once nobody reads the old one
+    after    values that must be there, for all threads, before it runs
+    kept     whether its value is asked for
+    """
+
+    kind: str
+    code: str
+    frame: Shape
+    node: Expr
+    gives: Expr | None
+    reads: list[tuple[Expr, bool]]
+    ints: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    target: Symbol | None = None
+    after: tuple[Expr, ...] = ()
+    kept: bool = False
+
+    @property
+    def needs(self) -> list[tuple[Expr, bool]]:
+        """What it reads or waits for, and whether row i needs only row i."""
+        return [*self.reads, *((n, False) for n in self.after)]
+
+    @property
+    def partition(self) -> Partition:
+        """How threads divide it."""
+        return divided(self.frame, self.kind in ("entry", "feed"))
+
+
+def copied(node: Expr, target: Symbol, after: tuple[Expr, ...]) -> Task:
+    """The task that gives a symbol the value of a node."""
+    return Task(
+        "entry",
+        "copy",
+        node.shape,
+        node,
+        None,
+        [(node, True)],
+        target=target,
+        after=after,
+    )
+
+
+@dataclass(eq=False, slots=True)
+class Group:
+    """Tasks that become one instruction; `wide` and `tall` are the values they give."""
+
+    tasks: list[Task]
+    barrier: bool
+    chain: int
+    wide: set[Expr] = field(default_factory=set)
+    tall: set[Expr] = field(default_factory=set)
+
+    @property
+    def first(self) -> Task:
+        """The task that opened it."""
+        return self.tasks[0]
+
+    def add(self, task: Task) -> None:
+        """Take a task that it admits."""
+        self.tasks.append(task)
+        self._note(task)
+
+    def _note(self, task: Task) -> None:
+        if task.gives is not None:
+            shape = task.node.shape
+            (self.wide if shape == self.first.frame else self.tall).add(task.gives)
+
+    def __post_init__(self) -> None:
+        self._note(self.first)
+
+    def admits(self, task: Task) -> bool:
+        """Whether a task can go on in this group, reading something that it gives."""
+        own = [n for n, _ in task.needs if n in self.wide or n in self.tall]
+        if not own or self.first.kind == "alone" or len(self.tasks) >= MOST_TASKS:
+            return False
+        if task.partition != self.first.partition:
+            return False
+        if len(self.wide) + len(self.tall) >= MOST_VALUES:
+            return False
+        rows, columns = frame = self.first.frame
+        if task.kind == "row":
+            narrow = isinstance(columns, int) and columns <= FUSED_COLUMNS
+            fits = narrow or self.first.kind != "feed"
+            return task.frame == frame and own[0] in self.wide and fits
+        if task.kind != "entry":
+            return False
+        if task.frame == frame:
+            return all(aligned for n, aligned in task.needs if n in own)
+        tall = task.frame == (rows, 1) and not any(n in self.wide for n in own)
+        return tall and all(n.shape in ((rows, 1), (1, 1)) for n, _ in task.reads)
+
+
+def scheduled(tasks: Sequence[Task]) -> list[Group]:
+    """The tasks in groups, in the order in which they run."""
+    return _Schedule(tasks).groups
+
+
+class _Schedule:
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.groups: list[Group] = []
+        self._number = {t: k for k, t in enumerate(tasks)}
+        self._maker = {t.gives: t for t in tasks if t.gives is not None}
+        self._readers: dict[Expr, list[Task]] = {}
+        for t in tasks:
+            for n, _ in t.reads:
+                self._readers.setdefault(n, []).append(t)
+        self._missing: dict[Task, set[Task]] = {t: self._before(t) for t in tasks}
+        self._later: dict[Task, list[Task]] = {t: [] for t in tasks}
+        for t, before in self._missing.items():
+            for b in before:
+                self._later[b].append(t)
+        self._able = [t for t in tasks if not self._missing[t]]
+        self._written: dict[Expr, Partition] = {}  # since the last barrier
+        self._touched: dict[Expr, set[tuple[Partition, bool]]] = {}  # read since then
+        self._chain = 0
+        self._barrier = False
+        while self._missing:
+            self._next()
+
+    def _before(self, task: Task) -> set[Task]:
+        """What must be done before: the makers, and the readers of what it replaces."""
+        before = {self._maker[n] for n, _ in task.needs if n in self._maker}
+        if task.target is not None:
+            before.update(self._readers.get(task.target, ()))
+        return before - {task}
+
+    def _next(self) -> None:
+        free = [t for t in self._able if self._free(t)]
+        eager = [t for t in free if self._useful(t)]
+        group = self.groups[-1] if self.groups and not self._barrier else None
+        if group is not None:
+            joining = [t for t in eager if group.admits(t)]
+            joining = joining or [t for t in free if self._leads(t, group)]
+            if joining:
+                return self._do(min(joining, key=self._number.__getitem__), group)
+        if not eager and self._barrier_helps():
+            return None
+        if not free:
+            return self._untangle()
+        chosen = eager or [t for t in free if t.kind == "feed"] or free
+        like = None if group is None else group.first.partition
+        same = [t for t in chosen if t.partition == like]
+        return self._do(min(same or chosen, key=self._number.__getitem__), None)
+
+    def _barrier_helps(self) -> bool:
+        """Whether only a barrier lets something of use run; if so it is set."""
+        if not self._able or not (self._written or self._touched):
+            return False
+        stuck = not any(map(self._free, self._able))
+        before = self._written, self._touched
+        self._written, self._touched = {}, {}
+        self._barrier = stuck or any(map(self._useful, self._able))
+        if not self._barrier:
+            self._written, self._touched = before
+        return self._barrier
+
+    def _free(self, task: Task) -> bool:
+        """Whether it needs no barrier."""
+        own = task.partition
+        if any(
+            n in self._written and not (aligned and self._written[n] == own)
+            for n, aligned in task.needs
+        ):
+            return False
+        if task.target is None:
+            return True
+        touched = self._touched.get(task.target, ())
+        return all(aligned and partition == own for partition, aligned in touched)
+
+    def _useful(self, task: Task, done: frozenset[Task] = frozenset()) -> bool:
+        """Whether a task's value can be used at once, or must be stored anyway.
+
+        If not, it waits, so that it can go on in registers when it is used.
+        """
+        if task.target is not None or task.kept or task.kind == "alone":
+            return True
+        done |= {task}
+        readers = self._readers.get(task.gives, []) if task.gives is not None else []
+        group = Group([task], False, 0)
+        return not all(map(group.admits, readers)) or any(
+            self._within_reach(r, done) and self._useful(r, done) for r in readers
+        )
+
+    def _within_reach(self, task: Task, done: frozenset[Task]) -> bool:
+        """Whether a task can run once `done` are, entrywise tasks beside it included."""
+        return self._free(task) and all(
+            t.kind == "entry" and t.frame == task.frame and self._within_reach(t, done)
+            for t in self._missing[task] - done
+        )
+
+    def _leads(self, task: Task, group: Group) -> bool:
+        """Whether it can run with a group, one of whose tasks then can use it."""
+        first = group.first
+        if task.kind != "entry" or task.partition != first.partition:
+            return False
+        if first.kind == "alone" or task.frame != first.frame or task.gives is None:
+            return False
+        return any(
+            group.admits(r) and self._within_reach(r, frozenset((task,)))
+            for r in self._readers.get(task.gives, ())
+        )
+
+    def _do(self, task: Task, group: Group | None) -> None:
+        if group is not None:
+            group.add(task)
+        else:
+            last = self.groups[-1].first.partition if self.groups else None
+            if self._barrier or task.partition != last:
+                self._chain += 1
+            rows = task.partition == ("rows", BATCH)
+            self.groups.append(Group([task], self._barrier, self._chain if rows else 0))
+            self._barrier = False
+        for n, aligned in task.reads:
+            self._touched.setdefault(n, set()).add((task.partition, aligned))
+        if task.gives is not None:
+            self._written[task.gives] = task.partition
+        del self._missing[task]
+        self._able.remove(task)
+        for later in self._later[task]:
+            if later in self._missing:
+                self._missing[later].discard(task)
+                if not self._missing[later]:
+                    self._able.append(later)
+
+    def _untangle(self) -> None:
+        """New values that need each other's old ones: one is copied at the end."""
+        for task in sorted(self._missing, key=self._number.__getitem__):
+            makers = {self._maker[n] for n, _ in task.needs if n in self._maker}
+            if task.target is None or task.gives is None or makers & set(self._missing):
+                continue
+            copy = copied(task.node, task.target, task.after)
+            task.target, task.after = None, ()
+            self._number[copy] = len(self._number)
+            self._readers.setdefault(task.gives, []).append(copy)
+            self._later[copy] = []
+            waits = {t for t in self._before(copy) if t in self._missing}
+            self._missing[copy] = waits
+            for t in waits:
+                self._later[t].append(copy)
+            self._missing[task] = set()
+            self._able.append(task)
+            return
+        raise AssertionError("a plan's tasks go round in a circle")
