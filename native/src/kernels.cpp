@@ -22,7 +22,7 @@ template <class T>
 constexpr int kPanel = kVectors * kLanes<T>;
 constexpr int kRows = 6;
 // Loops over registers: unrolled early, or their arrays pass through memory.
-#define KB_UNROLLED _Pragma("GCC unroll 8")
+#define KB_UNROLLED _Pragma("GCC unroll 16")
 
 template <class T>
 constexpr Layout kLayout{kLanes<T>, kPanel<T>};
@@ -178,7 +178,12 @@ inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, int64_t n, T val
     case Micro::add: return each(y, a, b, n, [](V x, V z) { return x + z; });
     case Micro::subtract: return each(y, a, b, n, [](V x, V z) { return x - z; });
     case Micro::multiply: return each(y, a, b, n, [](V x, V z) { return x * z; });
-    case Micro::divide: return each(y, a, b, n, [](V x, V z) { return x / z; });
+    case Micro::divide:
+      if (b.step == 0 && a.step != 0) {  // by one number: it is inverted once
+        const V inverse = one / b[0];
+        return each(y, a, n, [=](V x) { return x * inverse; });
+      }
+      return each(y, a, b, n, [](V x, V z) { return x / z; });
     case Micro::maximum:  // NaN of either argument stays
       return each(y, a, b, n, [](V x, V z) { return select(x != x, x, select(x > z, x, z)); });
     case Micro::minimum:
@@ -293,14 +298,8 @@ inline T added(vec<T> x) {
 
 // The larger, or NaN where one of them is.
 template <class T>
-inline vec<T> larger(vec<T> x, vec<T> y) {
+KB_INLINE vec<T> larger(vec<T> x, vec<T> y) {
   return select(x != x, x, select(x > y, x, y));
-}
-
-template <class T>
-inline T largest(vec<T> x) {
-  for (int by = kLanes<T> / 2; by > 0; by /= 2) x = larger<T>(x, rotated<T>(x, by));
-  return x[0];
 }
 
 // ---------------------------------------------------------------- programs
@@ -323,15 +322,6 @@ inline T* begin_of(const Where<T>& x, T* scratch, int64_t p, int64_t w, const Ch
   return in_scratch(scratch, x.at, p, chunk);
 }
 
-// One number a row, the first of each vector of `from`, repeated in rows w wide.
-template <class T>
-inline void spread_column(T* to, const T* from, int64_t w, int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i) {
-    vec<T> x = all<T>(from[i * kLanes<T>]);
-    for (int64_t k = 0; k < w; k += kLanes<T>) store(to + i * w + k, x);
-  }
-}
-
 // A row w wide, again and again.
 template <class T>
 inline void spread_row(T* to, const T* from, int64_t w, int64_t rows) {
@@ -341,6 +331,16 @@ inline void spread_row(T* to, const T* from, int64_t w, int64_t rows) {
   }
 }
 
+// A number for each row, `step` apart, repeated in rows w wide.
+template <class T>
+inline void spread_column(T* to, const T* from, int64_t step, int64_t w, int64_t rows) {
+  for (int64_t i = 0; i < rows; ++i) {
+    vec<T> x = all<T>(from[i * step]);
+    for (int64_t k = 0; k < w; k += kLanes<T>) store(to + i * w + k, x);
+  }
+}
+
+// An argument of a step over the entries of panel p.
 template <class T>
 inline Entries<T> argument(const Where<T>& x, T* scratch, int64_t p, int64_t w,
                            const Chunk& chunk) {
@@ -351,63 +351,87 @@ inline Entries<T> argument(const Where<T>& x, T* scratch, int64_t p, int64_t w,
     case Place::scalar:
     case Place::number: return {scratch + x.spread, 0};
     case Place::tall:
-      if (w == kLanes<T>) return {scratch + x.at, 1};  // as wide as it is kept
-      break;
     case Place::column: break;
   }
   T* to = in_scratch(scratch, x.spread, p, chunk);
-  const T* from = x.place == Place::tall ? scratch + x.at : x.data + chunk.row * kLanes<T>;
-  spread_column(to, from, w, chunk.rows);
+  if (x.place == Place::tall) spread_column(to, scratch + x.at, 1, w, chunk.rows);
+  else spread_column(to, x.data + chunk.row * kLanes<T>, kLanes<T>, w, chunk.rows);
   return {to, 1};
 }
 
-// y, a number a row repeated in a vector, from the rows of X, m×n; what X holds beyond its
-// columns is replaced by `none`.
-template <class T, class F, class G>
+// An argument of a step over numbers for each row, which registers hold side by side.
+template <class T>
+inline Entries<T> tall_argument(const Where<T>& x, T* scratch, const Chunk& chunk) {
+  if (x.place == Place::scalar || x.place == Place::number) return {scratch + x.spread, 0};
+  if (x.place == Place::tall) return {scratch + x.at, 1};
+  T* to = scratch + x.spread;
+  for (int64_t i = 0; i < chunk.rows; ++i) to[i] = x.data[(chunk.row + i) * kLanes<T>];
+  return {to, 1};
+}
+
+// One vector from lanes of them: its entry k is all of the k-th put together, each in the
+// same order.
+template <class T, class F>
+inline vec<T> across(vec<T>* of, F together) {
+  KB_UNROLLED for (int half = kLanes<T> / 2; half > 0; half /= 2)
+    KB_UNROLLED for (int i = 0; i < half; ++i) {
+      vec<T> upper, lower;
+      exchange<T>(of[i], of[i + half], half, upper, lower);
+      of[i] = together(upper, lower);
+    }
+  return of[0];
+}
+
+// y, a number for each row, from the rows of X, m×n; what X holds beyond its columns is
+// replaced by `none`.
+template <class T, class F>
 inline void each_row(const Where<T>& x, T* scratch, T* y, int64_t cols, const Chunk& chunk,
-                     T none, F together, G result) {
-  for (int64_t i = 0; i < chunk.rows; ++i) {
-    vec<T> found = all<T>(none);
+                     T none, F together) {
+  for (int64_t i = 0; i < chunk.rows; i += kLanes<T>) {
+    vec<T> found[kLanes<T>];
+    KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) found[j] = all<T>(none);
     for (int64_t p = chunk.first; p < chunk.last; ++p) {
       const int64_t w = kLayout<T>.width(cols, p), valid = least(cols - p * kPanel<T>, w);
       const T* from = begin_of(x, scratch, p, w, chunk) + i * w;
-      for (int64_t k = 0; k < w; k += kLanes<T>)
-        found = together(found, k + kLanes<T> <= valid ? load(from + k)
-                                                       : tail(from + k, valid - k, none));
+      for (int64_t k = 0; k < w; k += kLanes<T>) {
+        const auto inside = loaded<T>(kTables<T>.inside + kLanes<T> - least(valid - k, kLanes<T>));
+        KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) if (i + j < chunk.rows)
+          found[j] = together(found[j], select(inside, load(from + j * w + k), all<T>(none)));
+      }
     }
-    store(y + i * kLanes<T>, all<T>(result(found)));
+    store(y + i, across<T>(found, together));
   }
-}
-
-template <class T>
-inline void whole_rows(const ReadyStep<T>& step, T* scratch, int64_t cols,
-                       const Chunk& chunk) {
-  T* y = step.to.data != nullptr ? step.to.data + chunk.row * kLanes<T>
-                                 : scratch + step.to.at;
-  if (step.micro == Micro::row_sum)
-    return each_row(step.a, scratch, y, cols, chunk, T(0),
-                    [](vec<T> s, vec<T> v) { return s + v; }, added<T>);
-  each_row(step.a, scratch, y, cols, chunk, -T(INFINITY), larger<T>, largest<T>);
 }
 
 // All steps over one chunk of the frame, whose entries stay in the first cache.
 template <class T>
 inline void run_steps(const Call<T>& call, T* scratch, const Chunk& chunk) {
   for (const ReadyStep<T>& step : call.steps) {
-    if (step.micro >= Micro::row_max) {
-      whole_rows(step, scratch, call.frame.cols, chunk);
+    if (!step.tall) {
+      for (int64_t p = chunk.first; p < chunk.last; ++p) {
+        const int64_t w = width(call.frame, p);
+        const Entries<T> a = argument(step.a, scratch, p, w, chunk);
+        const Entries<T> b = step.two ? argument(step.b, scratch, p, w, chunk) : a;
+        micro<T>(step.micro, begin_of(step.to, scratch, p, w, chunk), a, b, chunk.rows * w,
+                 step.value);
+      }
       continue;
     }
-    const int64_t last = step.tall ? chunk.first + 1 : chunk.last;
-    for (int64_t p = chunk.first; p < last; ++p) {
-      const int64_t w = step.tall ? kLanes<T> : width(call.frame, p);
-      Entries<T> a = argument(step.a, scratch, p, w, chunk), b = a;
-      if (step.two) b = argument(step.b, scratch, p, w, chunk);
-      T* y = step.tall ? (step.to.data != nullptr ? step.to.data + chunk.row * w
-                                                  : scratch + step.to.at)
-                       : begin_of(step.to, scratch, p, w, chunk);
-      micro<T>(step.micro, y, a, b, chunk.rows * w, step.value);
+    T* y = scratch + (step.to.data != nullptr ? step.to.spread : step.to.at);
+    if (step.micro == Micro::row_sum) {
+      each_row(step.a, scratch, y, call.frame.cols, chunk, T(0),
+               [](vec<T> s, vec<T> v) { return s + v; });
+    } else if (step.micro == Micro::row_max) {
+      each_row(step.a, scratch, y, call.frame.cols, chunk, -T(INFINITY),
+               [](vec<T> m, vec<T> v) { return larger<T>(m, v); });
+    } else {
+      const Entries<T> a = tall_argument(step.a, scratch, chunk);
+      const Entries<T> b = step.two ? tall_argument(step.b, scratch, chunk) : a;
+      micro<T>(step.micro, y, a, b, chunk.rows, step.value);
     }
+    if (step.to.data != nullptr)
+      for (int64_t i = 0; i < chunk.rows; ++i)
+        step.to.data[(chunk.row + i) * kLanes<T>] = y[i];
   }
 }
 
@@ -448,8 +472,11 @@ void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t 
     Chunk chunk{p, p + step, lo, 0, 0};
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
-    const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
-    chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
+    chunk.most = hi - lo;
+    if (chunk.most * wide > call.tall) {
+      const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
+      chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
+    }
     for (const Where<T>& x : call.rows)
       for (int64_t q = chunk.first; q < chunk.last; ++q)
         spread_row(in_scratch(scratch, x.spread, q, chunk), x.data + q * kPanel<T>,
@@ -485,13 +512,16 @@ inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
   return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
 }
 
-// lanes × lanes entries transposed in registers: after the pass of `half`, vectors i and
+// A block of lanes × lanes entries, of which `many` rows are there, transposed in registers;
+// rows first to last of the result are stored. After the pass of `half`, vectors i and
 // i + half have exchanged their off-diagonal blocks.
 template <class T>
-inline void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_step) {
+inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* to,
+                            int64_t to_step, int64_t first, int64_t last) {
   constexpr int n = kLanes<T>;
   vec<T> rows[n];
-  KB_UNROLLED for (int i = 0; i < n; ++i) rows[i] = load(from + i * from_step);
+  KB_UNROLLED for (int i = 0; i < n; ++i)
+    rows[i] = i < many ? load(from + i * from_step) : all<T>(T(0));
   KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
     KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
       vec<T> upper, lower;
@@ -499,28 +529,21 @@ inline void transpose_block(const T* from, int64_t from_step, T* to, int64_t to_
       rows[i] = upper;
       rows[i + half] = lower;
     }
-  KB_UNROLLED for (int i = 0; i < n; ++i) store(to + i * to_step, rows[i]);
+  KB_UNROLLED for (int i = 0; i < n; ++i)
+    if (i >= first && i < last) store(to + i * to_step, rows[i]);
 }
 
-// C n×m = Aᵀ, rows lo to hi of C: whole blocks where A has lanes × lanes entries there,
-// then what is left, entry by entry.
+// C n×m = Aᵀ, rows lo to hi of C, block by block. Rows are whole vectors, so a block at the
+// edge reads and writes padding.
 template <class T>
 void transpose(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
   const Matrix<T>&a = call.operands[0], &c = call.results[0];
-  for (int64_t i = lo; i < hi;) {
-    const bool block = i % kLanes<T> == 0 && i + kLanes<T> <= hi;
-    const int64_t tall = block ? kLanes<T> : 1, from_step = width(a, i / kPanel<T>);
-    for (int64_t j = 0; j < c.cols;) {
-      const int64_t to_step = width(c, j / kPanel<T>);
-      if (block && j + kLanes<T> <= c.cols) {
-        transpose_block<T>(place_of(a, j, i), from_step, place_of(c, i, j), to_step);
-        j += kLanes<T>;
-        continue;
-      }
-      for (int64_t r = 0; r < tall; ++r) *place_of(c, i + r, j) = *place_of(a, j, i + r);
-      ++j;
-    }
-    i += tall;
+  constexpr int64_t n = kLanes<T>;
+  for (int64_t i = lo / n * n; i < hi; i += n) {
+    const int64_t from_step = width(a, i / kPanel<T>), first = i < lo ? lo - i : 0;
+    for (int64_t j = 0; j < c.cols; j += n)
+      transpose_block<T>(place_of(a, j, i), from_step, least(n, c.cols - j),
+                         place_of(c, i, j), width(c, j / kPanel<T>), first, least(n, hi - i));
   }
 }
 

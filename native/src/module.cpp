@@ -114,6 +114,28 @@ Instruction instruction_of(const ItemTuple& t) {
   return item;
 }
 
+// Whether a time is over, without a look at the clock every time it is asked.
+class Watch {
+ public:
+  explicit Watch(double seconds) : end_(now() + seconds), last_(now()) {}
+  bool over() {
+    if (++asked_ < every_) return false;
+    asked_ = 0;
+    double time = now();
+    every_ = time - last_ < 1e-3 ? std::min(2 * every_, 256) : 1;
+    last_ = time;
+    return time > end_;
+  }
+
+ private:
+  static double now() {
+    std::chrono::duration<double> t = std::chrono::steady_clock::now().time_since_epoch();
+    return t.count();
+  }
+  double end_, last_;
+  int asked_ = 0, every_ = 1;
+};
+
 template <class T>
 class Engine {
  public:
@@ -153,13 +175,15 @@ class Engine {
   }
 
   // Steps over the batches `first` to `last` of `order`, `size` rows each, until `seconds`
-  // are over. settings: the buffers of the rate, the step's number, the batch's size, and
-  // the loss (-1: none). Returns the losses of the steps done.
-  std::vector<double> run(const Indices& order, int64_t size, int64_t first, int64_t last,
-                          const Numbers& rates, int64_t step, uint64_t seed,
-                          const std::vector<int>& settings, double seconds) {
+  // are over or a loss is not finite, whose step changes nothing. settings: the buffers of
+  // the rate, the step's number, the batch's size (-1: none), and the loss. Returns how many
+  // steps are done, `total` with their losses added, each times its rows, and the last loss.
+  std::tuple<int64_t, double, double> run(const Indices& order, int64_t size, int64_t first,
+                                          int64_t last, const Numbers& rates, int64_t step,
+                                          uint64_t seed, const std::vector<int>& settings,
+                                          double seconds, double total) {
     int64_t rows = static_cast<int64_t>(order.shape(0));
-    if (size < 1 || first < 0 || last < first || (last - 1) * size >= rows)
+    if (size < 1 || first < 0 || last <= first || (last - 1) * size >= rows)
       throw Refused("batches");
     if (static_cast<int64_t>(rates.shape(0)) < last - first) throw Refused("rates");
     if (settings.size() != 4) throw Refused("settings");
@@ -167,9 +191,10 @@ class Engine {
       if (order.data()[k] < 0 || order.data()[k] >= plan_.source_rows())
         throw Refused("a row that the data do not have");
     nb::gil_scoped_release release;
-    auto began = std::chrono::steady_clock::now();
-    std::vector<double> losses;
-    for (int64_t k = first; k < last; ++k) {
+    Watch watch(seconds);
+    double loss = 0;
+    int64_t k = first;
+    while (k < last) {
       Batch batch;
       batch.order = order.data() + k * size;
       batch.rows = std::min(size, rows - k * size);
@@ -179,12 +204,13 @@ class Engine {
       number(settings[1], static_cast<double>(step + (k - first) + 1));
       number(settings[2], static_cast<double>(batch.rows));
       plan_.step(batch);
-      losses.push_back(static_cast<double>(plan_.number(settings[3])));
-      if (!std::isfinite(losses.back())) break;  // the plan's guard has kept the old values
-      std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
-      if (spent.count() > seconds) break;
+      loss = static_cast<double>(plan_.number(settings[3]));
+      if (!std::isfinite(loss)) break;
+      total += loss * static_cast<double>(batch.rows);
+      ++k;
+      if (watch.over()) break;
     }
-    return losses;
+    return {k - first, total, loss};
   }
 
   // All rows of x through the plan, as many at a time as it holds: x goes into the buffer

@@ -241,8 +241,9 @@ void Plan<T>::validate_program(const Instruction& item) const {
 
 // ---------------------------------------------------------------- calls made ready
 
-// Lays out the scratch memory of a program, in a call where one is given: registers, two
-// places for numbers a row, one for each 1×n operand, a vector for each constant or 1×1.
+// Lays out the scratch memory of a program, in a call where one is given: registers, three
+// places for the numbers a row of a step, one for each 1×n operand, a vector for each
+// constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
@@ -256,7 +257,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   };
   if (has_feed(item.code)) count(item.fed);
   for (const Step& step : item.steps) count(step.to);
-  int64_t next = (registers + 2) * tall;
+  int64_t next = (registers + 3) * tall;
   std::vector<int64_t> row_at(item.operands.size(), -1);
   auto where = [&](const Argument& a, int side) {
     Where<T> x;
@@ -289,6 +290,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     Where<T> x;
     x.place = to.stored ? Place::full : Place::temporary;
     x.at = to.index * tall;
+    x.spread = (registers + 2) * tall;
     if (to.stored && call != nullptr) {
       x.data = call->results_[to.index].data;
       x.rows = call->results_[to.index].rows;

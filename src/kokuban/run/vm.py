@@ -138,11 +138,14 @@ class Machine:
         seed: int,
         settings: tuple[Expr, Expr, Expr],
         seconds: float,
-    ) -> list[float]:
-        """Steps over batches of `order`, `batches` from and to; each step's loss.
+        total: float,
+    ) -> tuple[int, float, float]:
+        """Steps over batches of `order`, `batches` from and to.
 
-        `settings` are the rate, the step's number and the loss. It comes back early when
-        `seconds` are over, so that Ctrl-C is heard, and at a loss that is not finite.
+        `settings` are the rate, the step's number and the loss. Gives how many steps are
+        done, `total` with their losses added, each times its rows, and the last loss. It
+        comes back early when `seconds` are over, so that Ctrl-C is heard, and at a loss
+        that is not finite; such a step changes nothing.
         """
         rate, number, _ = settings
         places = [
@@ -151,10 +154,10 @@ class Machine:
             self._size,
             self.plan.outputs[0],
         ]
-        losses: list[float] = self._engine.run(
-            order, size, *batches, rates, step, seed, places, seconds
+        done: tuple[int, float, float] = self._engine.run(
+            order, size, *batches, rates, step, seed, places, seconds, total
         )
-        return losses
+        return done
 
 
 def _encoded(

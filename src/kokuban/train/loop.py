@@ -246,26 +246,24 @@ def _native_pass(
     every: int | None,
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
-    parts = batches(len(rows), size)
+    many = -(-len(rows) // size)
     native.begin(trainer.state, data, rows)
-    while done < len(parts):
+    while done < many:
         step = trainer.steps
-        stop = len(parts) if not every else min(len(parts), done + every - step % every)
-        many = range(step, step + stop - done)
-        rates = np.array([rate(k) for k in many]) if callable(rate) else None
-        if rates is None:
-            rates = np.full(len(many), rate)
-        losses = native.bout(done, stop, rates)
-        if not np.isfinite(losses[-1]):
-            first, last = parts[done + len(losses) - 1]
-            batch = {s: v[rows[first:last]] for s, v in data.items()}
+        stop = many if not every else min(many, done + every - step % every)
+        steps = range(step, step + stop - done)
+        rates = np.full(len(steps), rate if not callable(rate) else 0.0)
+        if callable(rate):
+            rates[:] = [rate(k) for k in steps]
+        more, total, loss = native.bout(done, stop, rates, total)
+        done += more
+        if not np.isfinite(loss):
+            chosen = rows[done * size : (done + 1) * size]
+            batch = {s: v[chosen] for s, v in data.items()}
             # raises with the layer, unless NumPy's rounding stays finite
-            losses[-1] = trainer.step(batch, float(rates[len(losses) - 1]))
+            total += trainer.step(batch, float(rates[more])) * len(chosen)
+            done += 1
             native.begin(trainer.state, data, rows)
-        for number, loss in enumerate(losses, done):
-            first, last = parts[number]
-            total += loss * (last - first)
-        done += len(losses)
         if after_step is not None:
             after_step(done, total)
     return total / len(rows)

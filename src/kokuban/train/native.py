@@ -107,10 +107,15 @@ class Native:
         self._machine.sources(list(data.values()))
         self._order = np.ascontiguousarray(order, np.int64)
 
-    def bout(self, first: int, last: int, rates: np.ndarray) -> list[float]:
-        """Steps over batches `first` to `last`, or for a moment; the losses."""
+    def bout(
+        self, first: int, last: int, rates: np.ndarray, total: float
+    ) -> tuple[int, float, float]:
+        """Steps over batches `first` to `last`, or for a moment.
+
+        Gives how many are done, the total with their losses, and the last loss.
+        """
         assert self._held is not None
-        losses = self._machine.steps(
+        done, total, loss = self._machine.steps(
             self._order,
             self._size,
             (first, last),
@@ -119,10 +124,10 @@ class Native:
             self.seed,
             self._settings,
             BOUT,
+            total,
         )
-        # a step whose loss is not finite changes nothing
-        self.ahead += len(losses) - (not np.isfinite(losses[-1]))
-        return losses
+        self.ahead += done
+        return done, total, loss
 
     def fetched(self, state: State) -> State:
         """The state with the values that the buffers hold now."""
