@@ -38,6 +38,9 @@ enum class Code : int {
   X(abs, 1, false) X(sign, 1, false) X(step, 1, false) X(relu, 1, false)                \
   X(sin, 1, false) X(cos, 1, false) X(sigmoid, 1, false) X(tanh, 1, false)              \
   X(softplus, 1, false) X(erf, 1, false) X(power, 1, false)                             \
+  X(multiply_add, 3, false)      /* a b + c */                                          \
+  X(multiply_subtract, 3, false) /* a b - c */                                          \
+  X(subtract_multiple, 3, false) /* c - a b */                                          \
   X(row_max, 1, true) X(row_sum, 1, true)
 
 enum class Micro : int {
@@ -77,7 +80,7 @@ struct Target {
 struct Step {
   Micro micro = Micro::copy;
   bool tall = false;
-  Argument a, b;
+  Argument a, b, c;
   Target to;
   double value = 0.0;  // at_zero of step, exponent of power
 };
@@ -122,8 +125,9 @@ struct Where {
 template <class T>
 struct ReadyStep {
   Micro micro;
-  bool two, tall;
-  Where<T> a, b, to;
+  int arity;
+  bool tall;
+  Where<T> a, b, c, to;
   T value;
 };
 

@@ -152,7 +152,7 @@ inline void product(const Tile<T>& t, int64_t row, int64_t rows) {
 
 // ---------------------------------------------------------------- entry by entry
 
-// y[k] = f(a[k]) or f(a[k], b[k]), n entries; an argument's step is 0 where it is one
+// y[k] = f(a[k], ...) of one to three arguments, n entries; an argument's step is 0 where it is one
 // vector of the same number, else 1.
 template <class T>
 struct Entries {
@@ -168,9 +168,14 @@ template <class T, class F>
 inline void each(T* y, Entries<T> a, Entries<T> b, int64_t n, F f) {
   for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k]));
 }
+template <class T, class F>
+inline void each(T* y, Entries<T> a, Entries<T> b, Entries<T> c, int64_t n, F f) {
+  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k], c[k]));
+}
 
 template <class T>
-inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, int64_t n, T value) {
+inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, Entries<T> c, int64_t n,
+                  T value) {
   using V = vec<T>;
   const V zero = all<T>(T(0)), one = all<T>(T(1)), given = all<T>(value);
   switch (what) {
@@ -212,6 +217,12 @@ inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, int64_t n, T val
       if (value == T(2)) return each(y, a, n, [](V x) { return x * x; });
       if (value == T(-1)) return each(y, a, n, [=](V x) { return one / x; });
       return each(y, a, n, [=](V x) { return pow(x, value); });
+    case Micro::multiply_add:
+      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(x, z, t); });
+    case Micro::multiply_subtract:
+      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(x, z, -t); });
+    case Micro::subtract_multiple:
+      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(-x, z, t); });
     case Micro::row_max:
     case Micro::row_sum:
     case Micro::count: return;
@@ -411,9 +422,10 @@ inline void run_steps(const Call<T>& call, T* scratch, const Chunk& chunk) {
       for (int64_t p = chunk.first; p < chunk.last; ++p) {
         const int64_t w = width(call.frame, p);
         const Entries<T> a = argument(step.a, scratch, p, w, chunk);
-        const Entries<T> b = step.two ? argument(step.b, scratch, p, w, chunk) : a;
-        micro<T>(step.micro, begin_of(step.to, scratch, p, w, chunk), a, b, chunk.rows * w,
-                 step.value);
+        const Entries<T> b = step.arity > 1 ? argument(step.b, scratch, p, w, chunk) : a;
+        const Entries<T> c = step.arity > 2 ? argument(step.c, scratch, p, w, chunk) : a;
+        micro<T>(step.micro, begin_of(step.to, scratch, p, w, chunk), a, b, c,
+                 chunk.rows * w, step.value);
       }
       continue;
     }
@@ -426,8 +438,9 @@ inline void run_steps(const Call<T>& call, T* scratch, const Chunk& chunk) {
                [](vec<T> m, vec<T> v) { return larger<T>(m, v); });
     } else {
       const Entries<T> a = tall_argument(step.a, scratch, chunk);
-      const Entries<T> b = step.two ? tall_argument(step.b, scratch, chunk) : a;
-      micro<T>(step.micro, y, a, b, chunk.rows, step.value);
+      const Entries<T> b = step.arity > 1 ? tall_argument(step.b, scratch, chunk) : a;
+      const Entries<T> c = step.arity > 2 ? tall_argument(step.c, scratch, chunk) : a;
+      micro<T>(step.micro, y, a, b, c, chunk.rows, step.value);
     }
     if (step.to.data != nullptr)
       for (int64_t i = 0; i < chunk.rows; ++i)
@@ -566,6 +579,8 @@ void place(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
     }
 }
 
+constexpr int64_t kAhead = 8;  // rows that are fetched before they are taken
+
 // Row i of C is row order[i] of the row-major data, C.cols wide.
 template <class T>
 void take(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
@@ -575,6 +590,8 @@ void take(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
     T* to = at_panel(c, p) + lo * w;
     for (int64_t i = lo; i < hi; ++i, to += w) {
       const T* from = call.data + batch.order[i] * c.cols + p * kPanel<T>;
+      if (i + kAhead < hi)
+        __builtin_prefetch(call.data + batch.order[i + kAhead] * c.cols + p * kPanel<T>);
       if (from + w <= call.data_end)  // what is read beyond the row goes into the padding
         for (int64_t k = 0; k < w; k += kLanes<T>) store(to + k, load(from + k));
       else

@@ -233,7 +233,8 @@ void Plan<T>::validate_program(const Instruction& item) const {
       require(step.a.place == Place::temporary || step.a.place == Place::full, item,
               "what a row is of");
     argument(step.a, step.tall && !kTakesRow[micro]);
-    if (kArity[micro] == 2) argument(step.b, step.tall);
+    if (kArity[micro] > 1) argument(step.b, step.tall);
+    if (kArity[micro] > 2) argument(step.c, step.tall);
     target(step.to, step.tall ? tall : wide);
   }
   for (bool there : written) require(there, item, "a result that nothing writes");
@@ -242,7 +243,7 @@ void Plan<T>::validate_program(const Instruction& item) const {
 // ---------------------------------------------------------------- calls made ready
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, three
-// places for the numbers a row of a step, one for each 1×n operand, a vector for each
+// places for what a step repeats, one for each 1×n operand, a vector for each
 // constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
@@ -304,11 +305,12 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     call->fed = result(item.fed);
   }
   for (const Step& step : item.steps) {
-    const bool two = kArity[static_cast<int>(step.micro)] == 2;
-    Where<T> a = where(step.a, 0), b = two ? where(step.b, 1) : a;
+    const int arity = kArity[static_cast<int>(step.micro)];
+    Where<T> a = where(step.a, 0), b = arity > 1 ? where(step.b, 1) : a;
+    Where<T> c = arity > 2 ? where(step.c, 2) : a;
     if (call != nullptr)
       call->steps_.push_back(
-          {step.micro, two, step.tall, a, b, result(step.to), static_cast<T>(step.value)});
+          {step.micro, arity, step.tall, a, b, c, result(step.to), static_cast<T>(step.value)});
   }
   return next;
 }

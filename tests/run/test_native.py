@@ -394,7 +394,7 @@ def item(code: str, result: list[int], operands: list[int], **changes: Any) -> A
 
 def micro(name: str, a: Any, to: Any, *, tall: bool = False) -> Any:
     """A step as the binding takes it."""
-    return (native().micros().index(name), tall, a, (6, 0, 0.0), to, 0.0)
+    return (native().micros().index(name), tall, a, (6, 0, 0.0), (6, 0, 0.0), to, 0.0)
 
 
 def good() -> tuple[Any, ...]:
@@ -445,7 +445,7 @@ if native() is not None:
             item("entries", [2], [2], steps=[micro("exp", (0, 0, 0.0), STORED)]),
             item("entries", [2], [2], steps=[micro("exp", WIDE, STORED, tall=True)]),
             item("entries", [2], [2], steps=[micro("row_sum", WIDE, STORED)]),
-            item("entries", [2], [2], steps=[(99, False, WIDE, WIDE, STORED, 0.0)]),
+            item("entries", [2], [2], steps=[(99, False, WIDE, WIDE, WIDE, STORED, 0.0)]),
             item("entries", [2], [2], steps=[micro("exp", (9, 0, 0.0), STORED)]),
             item("take", [2], [], ints=[99]),
             item("transpose", [2], [0]),

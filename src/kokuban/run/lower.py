@@ -84,7 +84,9 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
             most = row_max(u)
             terms = exp(u - most)
             total = sum_of(terms, over="columns")
-            new[node] = terms * (1 / total) if _named(node, "softmax") else log(total) + most
+            new[node] = (
+                terms * (1 / total) if _named(node, "softmax") else log(total) + most
+            )
         elif _named(node, "divide") and _repeats_a_vector(args[1]):
             new[node] = args[0] * (1 / args[1].args[0])
         elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
@@ -372,6 +374,8 @@ class _Program:
         self._formulas: list[Expr] = []
         self._steps: list[Step] = []
         self._start = -1
+        self._last: Task | None = None  # the task of the last step
+        self._over: list[tuple[bool, int]] = []  # the registers it was the last to read
         self._uses: dict[Expr, int] = {}
         for t in group.tasks:
             for n, _ in t.reads:
@@ -450,20 +454,50 @@ class _Program:
         tall = task.kind == "row" or task.frame != self._group.first.frame
         args = task.node.args if task.code != "copy" else (task.reads[0][0],)
         shape = task.frame
-        read = [self._argument(a, shape, tall and task.kind != "row") for a in args]
+        code, spared = self._with_product(task, args, tall)
+        read = [
+            self._argument(a, shape, tall and task.kind != "row")
+            for a in args
+            if _Tasks.place(a, shape)[0] is not spared or spared is None
+        ]
         over = []  # registers that the step is the last to read
         for n, _ in task.reads:
             self._uses[n] -= 1
             if not self._uses[n] and n in self._where and not self._where[n][0]:
                 over.append((n in self._group.tall, self._where[n][1]))
+        if spared is not None:
+            product = self._steps.pop()
+            read = [product.a, product.b, *read]
+            held = [k for is_tall, k in self._over if is_tall and not tall]
+            over += [(True, k) for k in held]
+            self._free = [k for k in self._free if k not in held]
         attrs = dict(task.node.attrs) if task.code != "copy" else {}
         value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
-        b = read[1] if len(read) > 1 else NOTHING
         # a wide result must not lie where the next panel finds a number for each row
         self._free += [k for is_tall, k in over if tall or not is_tall]
         to = self._target(task)
         self._free += [k for is_tall, k in over if is_tall and not tall]
-        self._steps.append(Step(task.code, tall, read[0], b, to, value))
+        self._over = over
+        a, b, c = (*read, NOTHING, NOTHING)[:3]
+        self._steps.append(Step(code, tall, a, b, c, to, value))
+        self._last = task
+
+    def _with_product(
+        self, task: Task, args: Sequence[Expr], tall: bool
+    ) -> tuple[str, Expr | None]:
+        """A sum or difference takes a product that was made just for it into its step."""
+        last = self._last
+        if task.code not in ("add", "subtract") or last is None or last.gives is None:
+            return task.code, None
+        alone = self._uses.get(last.gives) == 1 and not self._where[last.gives][0]
+        own = [_Tasks.place(a, task.frame)[0] is last.gives for a in args]
+        if last.code != "multiply" or not alone or not any(own):
+            return task.code, None
+        if self._steps[-1].tall != tall or last.frame != task.frame:
+            return task.code, None
+        if task.code == "add":
+            return "multiply_add", last.gives
+        return ("multiply_subtract" if own[0] else "subtract_multiple"), last.gives
 
     def _argument(self, node: Expr, shape: tuple[object, ...], tall: bool) -> Argument:
         """Where a step of the given shape finds a node."""

@@ -26,6 +26,7 @@ class Step:
     tall: bool
     a: Argument
     b: Argument
+    c: Argument
     to: Target
     value: float = 0.0
 
