@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from statistics import median
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -14,7 +13,11 @@ from benchmarks.steps import FIXED, IN_SHAPES, Measured
 from benchmarks.team import all_threads
 
 COLOURS = ("#000000", "#009e73", "#e69f00", "#d55e00", "#0072b2")
-AXES = {"width": "units of a hidden layer", "batch": "rows of a batch", "depth": "layers"}
+AXES = {
+    "width": "units of a hidden layer",
+    "batch": "rows of a batch",
+    "depth": "hidden layers",
+}
 Shapes = Mapping[str, Mapping[int, Measured]]
 
 
@@ -45,7 +48,7 @@ def _field(axes: Axes, what: str, found: Mapping[int, Measured]) -> None:
                 *zip(*points, strict=True), ".-", color=colour, linewidth=wide, label=name
             )
     for place, threads in enumerate(dict.fromkeys((1, all_threads()))):
-        height = median(m.ceiling[place] for m in found.values())
+        height = max(m.ceiling[place] for m in found.values())
         axes.axhline(height, color="0.5", linestyle="--", linewidth=1)
         cores = f"{threads} core" if threads == 1 else f"{threads} cores"
         axes.annotate(

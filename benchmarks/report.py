@@ -69,7 +69,8 @@ that changes. Times are medians over the rounds. A ratio is a peer's time over o
 the same round: the median, with the least and the most. A peer runs with one thread and
 with all, and the better counts.
 
-The ceiling is {ceiling.name}, in float32, measured in the same rounds. A step's
+The ceiling is {ceiling.name}, in float32, measured in the
+same rounds, of which the highest counts. A step's
 operations are those of its matrix products; all else counts as time only.
 """
 

@@ -138,7 +138,8 @@ def measure(
         for m in members
         if m in found
     ]
-    highest = median(found[1]), median(found[all_threads()])
+    # a capacity: other programs can only make it look lower, and our share higher
+    highest = max(found[1]), max(found[all_threads()])
     return Measured(job, better(timings), highest, left_out)
 
 

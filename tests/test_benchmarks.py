@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from benchmarks.job import Job
+from benchmarks.rounds import enough
 from benchmarks.steps import require_agreement
 from benchmarks.team import Refused
 
@@ -72,3 +72,14 @@ def test_other_losses_are_refused() -> None:
     for other in ([1.0, 2.0001], [1.0, float("nan")]):
         with pytest.raises(Refused):
             require_agreement("another", other, [1.0, 2.0])
+
+
+def test_a_long_first_call_does_not_decide_how_many_are_timed() -> None:
+    """As where a library compiles at its first call."""
+    calls: list[int] = []
+
+    def run(number: int) -> float:
+        calls.append(number)
+        return 100.0 if len(calls) == 1 else 0.001 * number
+
+    assert enough(run, 1.0) == 1000

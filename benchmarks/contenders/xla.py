@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -11,6 +12,10 @@ import numpy as np
 
 from benchmarks.contenders import Ready
 from benchmarks.job import BETA1, BETA2, EPSILON, Given, Job
+
+# JAX itself does not read this one from the environment.
+if os.environ.get("JAX_CPU_ENABLE_ASYNC_DISPATCH") == "false":
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 Tree = Any  # weights, and Adam's averages of the same structure
 
