@@ -1,0 +1,28 @@
+"""Kokuban against other libraries, side by side on this machine.
+
+    python -m benchmarks [--rounds 5] [--quick] [--only PART] [--peers NAME] [--out docs]
+
+measures, prints, and writes `benchmarks.md` and `benchmarks.svg`. How it is kept fair:
+
+- Everyone has the same net, start weights, data, batches in the same order, and type
+  (float32). The losses of the first steps must agree before anything is timed.
+- Each contender lives in a process of its own, with its data in its own arrays. The
+  others are stopped (SIGSTOP) while one runs, so that no pool of waiting threads takes a
+  processor away. Kokuban is also measured before the others are started.
+- Rounds are interleaved. A ratio is taken within a round; the table gives the median
+  over the rounds, with the least and the most.
+- Peers run with one thread and with all, and the better of the two counts.
+- The ceiling is measured in the same rounds.
+
+| module | what is there |
+|---|---|
+| `job.py` | a net to train: its data, start weights, and how much work a step is |
+| `contenders/` | the same training in each library |
+| `worker.py`, `team.py` | a contender's process; the processes from outside |
+| `rounds.py` | interleaved rounds, medians and ratios |
+| `ceiling.py`, `ceiling.cpp` | what the machine can do at most |
+| `steps.py` | the time of a training step |
+| `fresh.py` | what needs fresh processes: first step, import, memory; size on disk |
+| `digits.py` | `MLPClassifier` of both libraries on handwritten digits |
+| `report.py`, `plot.py` | the document, the picture |
+"""

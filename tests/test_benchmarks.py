@@ -1,0 +1,85 @@
+"""The benchmarks run and say what they measured; how fast is nobody's business here."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from benchmarks.job import Job
+from benchmarks.rounds import enough
+from benchmarks.steps import require_agreement
+from benchmarks.team import Refused
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> str:
+    out = tmp_path_factory.mktemp("docs")
+    command = "--quick --rounds 1 --only 4-16-3 --peers --out"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *command.split(), str(out)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return (out / "benchmarks.md").read_text("utf-8")
+
+
+def test_it_says_how_it_was_measured(document: str) -> None:
+    assert "--quick --rounds 1 --only 4-16-3 --peers" in document
+    assert f"numpy {np.__version__}" in document
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_net_has_its_table(document: str, optimizer: str) -> None:
+    heading = f"### 4-16-3, batch 16, {optimizer}\n"
+    section = document.split(heading)[1].split("\n### ")[0]
+    ours = next(line for line in section.splitlines() if line.startswith("| kokuban |"))
+    assert re.match(r"\| kokuban \| [\d.]+ (µs|ms|s) \| 1 \|", ours)
+    assert "Left out" not in section
+
+
+def test_published_losses_are_those_of_the_training(document: str) -> None:
+    """The first loss, worked out here in float64 from the same weights and batch."""
+    job = Job((4, 16, 3), 16)
+    x, t = job.data()
+    (w1, b1), (w2, b2) = [(w.astype(float), b.astype(float)) for w, b in job.weights()]
+    u = np.maximum(x[:16].astype(float) @ w1 + b1, 0) @ w2 + b2
+    loss = np.mean(np.log(np.exp(u).sum(axis=1)) - u[np.arange(16), t[:16]])
+    published = re.findall(r"First losses: ([\d.]+),", document)
+    np.testing.assert_allclose([float(v) for v in published], [loss, loss], atol=2e-6)
+
+
+def test_operations_of_a_step() -> None:
+    job = Job((5, 7, 3), 11)
+    forward = sum(2 * 11 * a * b for a, b in pairwise((5, 7, 3)))
+    by_weights, by_hidden = forward, 2 * 11 * 7 * 3
+    assert job.flop == forward + by_weights + by_hidden
+
+
+def test_other_losses_are_refused() -> None:
+    require_agreement("the same", [1.0, 2.0], [1.0, 2.0])
+    for other in ([1.0, 2.0001], [1.0, float("nan")]):
+        with pytest.raises(Refused):
+            require_agreement("another", other, [1.0, 2.0])
+
+
+def test_a_long_first_call_does_not_decide_how_many_are_timed() -> None:
+    """As where a library compiles at its first call."""
+    calls: list[int] = []
+
+    def run(number: int) -> float:
+        calls.append(number)
+        return 100.0 if len(calls) == 1 else 0.001 * number
+
+    assert enough(run, 1.0) == 1000
