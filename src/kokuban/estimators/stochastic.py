@@ -63,7 +63,7 @@ class Descent:
         if self.score is not None:
             fitted.coefs_, fitted.intercepts_ = fitted._best
         else:
-            self.run.require_finite()
+            self.run.require_finite(self.run.values)
         if not ended and not partial:
             warnings.warn(
                 f"{fitted.solver} did not converge in max_iter={epochs} epochs.",
@@ -154,7 +154,7 @@ class Descent:
         assert fitted.validation_scores_ is not None
         assert fitted.best_validation_score_ is not None
         diverged = math.isnan(fitted.loss_)
-        score = math.nan if diverged else self.score(dict(self.run.state.values))
+        score = math.nan if diverged else self.score(dict(self.run.values))
         fitted.validation_scores_.append(score)
         self._say(f"Validation score: {score:f}")
         self._count(score >= fitted.best_validation_score_ + fitted.tol)
@@ -180,7 +180,7 @@ class Descent:
         fitted = self.estimator
         if fitted.solver == "sgd" and fitted.learning_rate == "invscaling":
             schedule = InverseScaling(fitted.learning_rate_init, fitted.power_t, "sample")
-            at = Progress(self.run.state.step, samples=fitted.t_)
+            at = Progress(self.run.steps, samples=fitted.t_)
             fitted._optimizer.learning_rate = schedule(at)
 
     def _out_of_patience(self) -> bool:

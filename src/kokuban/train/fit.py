@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ class Run:
                         interrupt.here()
             except KeyboardInterrupt:
                 self._interrupted()
-        kept = self.trainer.state.values
+        kept = self.trainer.values
         if self.best is not None and self.history.stopped != "interrupted":
             self.history.best_epoch, kept = self.watch.epoch, self.best
         return kept
@@ -130,25 +130,26 @@ class Run:
             after_step=after_step,
             every=s.checkpoint_every if s.checkpoint else None,
         )
-        self.trainer.require_finite()
+        values = self.trainer.values
+        self.trainer.require_finite(values)
         last_rate = rate(self.trainer.steps - 1)
         self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
         record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
-        record |= self.evaluate(self.trainer.state.values)
+        record |= self.evaluate(values)
         record["seconds"] = time.perf_counter() - began
-        self._after_epoch(record)
+        self._after_epoch(record, values)
         bar.epoch({**record, "rows": float(self.rows)})
 
-    def _after_epoch(self, record: Record) -> None:
+    def _after_epoch(self, record: Record, values: Mapping[Symbol, np.ndarray]) -> None:
         self.history.epochs.append(record)
         rule = self.settings.stopping
         if rule is not None:
             improved = self.watch.improved(rule, record)
             if improved and rule.restore:
-                self.best = self.trainer.state.values
+                self.best = values
             if self.watch.waited >= rule.patience:
                 self.history.stopped = "early stopping"
-        if self.report(self.trainer.state.values, record):
+        if self.report(values, record):
             self.history.stopped = "callback"
         if self.settings.checkpoint and not self.settings.checkpoint_every:
             self.save()
@@ -207,9 +208,9 @@ class Run:
         self._require_same(about["settings"], path)
         if about["engine"] == "numpy" and self.trainer.engine == "auto":
             self.trainer.engine = "numpy"  # the same bits come from the same engine
-        now = self._values(arrays, "now:", path)
+        now = self._values(arrays, "now:", self.trainer.state.values, path)
         self.trainer.state = State(about["step"], now)
-        self.best = self._values(arrays, "best:", path) or None
+        self.best = self._values(arrays, "best:", self.trainer.values, path) or None
         self.history = History.from_dict(about["history"])
         best, epoch, waited = about["watch"]
         self.watch = Watch(float(best), epoch, waited)
@@ -226,14 +227,15 @@ class Run:
                 )
 
     def _values(
-        self, arrays: Mapping[str, np.ndarray], prefix: str, path: str
+        self,
+        arrays: Mapping[str, np.ndarray],
+        prefix: str,
+        wanted: Iterable[Symbol],
+        path: str,
     ) -> dict[Symbol, np.ndarray]:
-        found = {
-            s: arrays[prefix + s.name]
-            for s in self.trainer.state.values
-            if prefix + s.name in arrays
-        }
+        every = list(wanted)
+        found = {s: arrays[prefix + s.name] for s in every if prefix + s.name in arrays}
         wrong = [s for s in found if found[s].shape != s.shape]
-        if wrong or (found and len(found) != len(self.trainer.state.values)):
+        if wrong or (found and len(found) != len(every)):
             raise FileFormatError(f"{path!r} was written by another network.")
         return found

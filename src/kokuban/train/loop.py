@@ -68,26 +68,36 @@ class Trainer:
         slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
-        self._state = State(0, {**slots, **start})
+        self._state: State | None = State(0, {**slots, **start})
 
     @property
     def state(self) -> State:
-        """Where training stands; what the native engine holds is fetched when asked."""
-        if self._native is not None:
-            self._state = self._native.fetched(self._state)
-        return self._state
+        """Where training stands; a copy of all values while the native engine has them."""
+        if self._state is not None:
+            return self._state
+        assert self._native is not None
+        return self._native.state()
 
     @state.setter
     def state(self, state: State) -> None:
         self._state = state
-        if self._native is not None:
-            self._native.forget()
 
     @property
     def steps(self) -> int:
         """How many steps are done."""
-        done = 0 if self._native is None else self._native.ahead
-        return self._state.step + done
+        if self._state is not None:
+            return self._state.step
+        assert self._native is not None
+        return self._native.steps
+
+    @property
+    def values(self) -> Mapping[Symbol, np.ndarray]:
+        """The values without the optimizer's slots."""
+        if self._state is not None:
+            slots = set(self.slots)
+            return {s: v for s, v in self._state.values.items() if s not in slots}
+        assert self._native is not None
+        return self._native.values(self._learned)
 
     @property
     def engine_used(self) -> str:
@@ -95,17 +105,23 @@ class Trainer:
         return "numpy" if self._native is None else "native"
 
     def native(self, data: Mapping[Symbol, Rows], size: int) -> Native | None:
-        """The native engine for batches of `size` rows of the data, or None for NumPy."""
+        """The native engine for batches of `size` rows of the data, or None for NumPy.
+
+        It takes the values over, so that there is one copy of them.
+        """
         if self._native is None or not self._native.fits(data, size):
-            state = self.state
+            self._state = self.state
             settings = (self._rate, self._step, self._outputs[0])
             assigned = dict(zip(self._assigned, self._outputs[1:], strict=True))
             self._native = native_for(
                 self.engine, assigned, settings, data, size, self.dtype, self.seed
             )
-            self._state = state
             if self._native is None:
                 self.engine = "numpy"
+        if self._native is not None and self._state is not None:
+            self._native.load(self._state)
+            self._learned = [s for s in self._state.values if s not in set(self.slots)]
+            self._state = None
         return self._native
 
     def plan(self, sources: Sequence[Symbol]) -> Plan:
@@ -128,7 +144,7 @@ class Trainer:
         # in one memory order, since products round by it and a checkpoint keeps one
         rows_first = (np.ascontiguousarray(v) for v in new)
         changed = dict(zip(self._assigned, rows_first, strict=True))
-        self.state = State(now.step + 1, {**now.values, **changed})
+        self._state = State(now.step + 1, {**now.values, **changed})
         return value
 
     def _given(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> Arrays:
@@ -141,12 +157,12 @@ class Trainer:
             DRAW: np.array([[self.seed, now.step]], dtype=np.int64),
         }
 
-    def require_finite(self) -> None:
+    def require_finite(self, values: Mapping[Symbol, np.ndarray]) -> None:
         """NonFiniteError naming a parameter that is no longer finite, if there is one."""
         for s in self.parameters:
-            if not np.isfinite(self.state.values[s]).all():
+            if not np.isfinite(values[s]).all():
                 raise NonFiniteError(
-                    f"{s.name} is no longer finite after step {self.state.step}. "
+                    f"{s.name} is no longer finite after step {self.steps}. "
                     "A smaller learning rate, or clip_norm in the optimizer, usually "
                     "helps."
                 )
@@ -247,7 +263,7 @@ def _native_pass(
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
     many = -(-len(rows) // size)
-    native.begin(trainer.state, data, rows)
+    native.begin(data, rows)
     while done < many:
         step = trainer.steps
         stop = many if not every else min(many, done + every - step % every)
@@ -263,7 +279,7 @@ def _native_pass(
             # raises with the layer, unless NumPy's rounding stays finite
             total += trainer.step(batch, float(rates[more])) * len(chosen)
             done += 1
-            native.begin(trainer.state, data, rows)
+            trainer.native(data, size)  # takes the values back
         if after_step is not None:
             after_step(done, total)
     return total / len(rows)

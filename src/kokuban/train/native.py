@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -66,10 +66,7 @@ def native_for(
 
 
 class Native:
-    """A training program on the native engine, and how far it is ahead of the trainer.
-
-    Values stay in native buffers; `fetched` brings them when somebody asks.
-    """
+    """A training program on the native engine, which holds its values meanwhile."""
 
     def __init__(
         self,
@@ -86,24 +83,34 @@ class Native:
         self._key = (tuple(data), size)
         self._machine = Machine(plan, dtype, size, num_threads())
         self._size = size
-        self._held: State | None = None  # the state that was given or fetched last
+        self._rest: dict[Symbol, np.ndarray] = {}  # values that no step changes
         self._order = np.zeros(0, np.int64)
-        self.ahead = 0  # steps done since then
+        self.steps = 0
 
     def fits(self, data: Mapping[Symbol, Any], size: int) -> bool:
         """Whether it was made for such batches."""
         dense = all(isinstance(v, np.ndarray) for v in data.values())
         return dense and self._key == (tuple(data), size)
 
-    def forget(self) -> None:
-        """What the buffers hold is no longer wanted."""
-        self._held, self.ahead = None, 0
+    def load(self, state: State) -> None:
+        """Take over from where training stands."""
+        self._machine.set(state.values)
+        changing = set(self._assigned)
+        self._rest = {s: v for s, v in state.values.items() if s not in changing}
+        self.steps = state.step
 
-    def begin(self, state: State, data: Mapping[Symbol, Any], order: np.ndarray) -> None:
-        """Before a pass: the state to go on from, the data, the order of their rows."""
-        if self._held is not state:
-            self._machine.set(state.values)
-            self._held, self.ahead = state, 0
+    def values(self, symbols: Iterable[Symbol]) -> dict[Symbol, np.ndarray]:
+        """Copies of the values that symbols have now."""
+        asked = list(symbols)
+        found = self._machine.get([s for s in asked if s not in self._rest])
+        return {s: self._rest[s] if s in self._rest else found[s] for s in asked}
+
+    def state(self) -> State:
+        """Where training stands now."""
+        return State(self.steps, self.values([*self._rest, *self._assigned]))
+
+    def begin(self, data: Mapping[Symbol, Any], order: np.ndarray) -> None:
+        """Before a pass: the data, and the order of their rows."""
         self._machine.sources(list(data.values()))
         self._order = np.ascontiguousarray(order, np.int64)
 
@@ -114,26 +121,16 @@ class Native:
 
         Gives how many are done, the total with their losses, and the last loss.
         """
-        assert self._held is not None
         done, total, loss = self._machine.steps(
             self._order,
             self._size,
             (first, last),
             rates,
-            self._held.step + self.ahead,
+            self.steps,
             self.seed,
             self._settings,
             BOUT,
             total,
         )
-        self.ahead += done
+        self.steps += done
         return done, total, loss
-
-    def fetched(self, state: State) -> State:
-        """The state with the values that the buffers hold now."""
-        if self.ahead == 0 or self._held is None:
-            return state
-        values = {**self._held.values, **self._machine.get(self._assigned)}
-        self._held = State(self._held.step + self.ahead, values)
-        self.ahead = 0
-        return self._held
