@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -398,12 +399,14 @@ template <class T>
 void Plan<T>::step(const Batch& batch) {
   batch_rows(batch.rows);
   prepare();
-  active_ = work_a_row_ * static_cast<double>(batch.rows) < kSmall ? 1 : team_.size();
-  if (active_ == 1) {
-    work(0, batch);
-  } else {
-    team_.run([&](int thread) { work(thread, batch); });
-  }
+  const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
+  active_ = small || !pace_.all() ? 1 : team_.size();
+  if (small || team_.size() == 1) return work(0, batch);
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point began = Clock::now();
+  if (active_ == 1) work(0, batch);
+  else team_.run([&](int thread) { work(thread, batch); });
+  pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
 }
 
 // The whole of one thread's part in a step.

@@ -100,6 +100,7 @@ class Plan {
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;
   Team team_;
+  Pace pace_;
   Barrier barrier_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 
 namespace kb {
@@ -38,6 +39,24 @@ void Barrier::wait() {
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   awake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != round; });
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+void Pace::took(double seconds) {
+  constexpr int kTrial = 3;         // steps; the first wakes the threads up
+  constexpr double kLeast = 0.05;   // seconds between trials
+  constexpr double kShare = 0.01;   // of the time, that trials may cost
+  if (trying_ == 0) {
+    usual_ = usual_ == 0 ? seconds : std::min(seconds, usual_ * 1.02);
+    until_ -= seconds;
+    if (++steps_ > kTrial && until_ <= 0) trying_ = kTrial, tried_ = cost_ = 0;
+    return;
+  }
+  if (trying_ < kTrial) tried_ = tried_ == 0 ? seconds : std::min(tried_, seconds);
+  cost_ += std::max(0.0, seconds - usual_);
+  if (--trying_ > 0) return;
+  if (tried_ < 0.95 * usual_) all_ = !all_, usual_ = tried_;
+  until_ = std::max(kLeast, cost_ / kShare);
+  steps_ = 0;
 }
 
 void Team::run(const std::function<void(int)>& work) {

@@ -26,6 +26,22 @@ class Barrier {
   std::condition_variable awake_;
 };
 
+// Whether one thread or the whole team is quicker at a step, tried again and again, as
+// other processes come and go. Results do not depend on it.
+class Pace {
+ public:
+  bool all() const { return trying_ > 0 ? !all_ : all_; }  // who takes the next step
+  void took(double seconds);                               // that step's time
+
+ private:
+  bool all_ = true;
+  int steps_ = 0;               // since the last trial
+  int trying_ = 0;              // steps of a trial to come
+  double usual_ = 0;            // the least time of late
+  double tried_ = 0, cost_ = 0; // of the trial: the least time, and all of it
+  double until_ = 0;            // seconds of work before the next trial
+};
+
 // `size` threads, the caller being the first. Threads start at the first use.
 class Team {
  public:
