@@ -299,6 +299,9 @@ void bind_engine(nb::module_& m, const char* name) {
 
 }  // namespace kb
 
+// By this symbol threadpoolctl tells this library from others of its file's name.
+extern "C" __attribute__((visibility("default"))) int kokuban_engine() { return 1; }
+
 NB_MODULE(_native, m) {
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import kokuban as kb
 from kokuban import ops
@@ -486,3 +487,29 @@ def test_memory_that_is_not_there_is_a_memory_error() -> None:
     huge = [(1 << 19, 1 << 20, 0), (3, 2, 1), (-1, 2, 2)]
     with pytest.raises(MemoryError):
         kind(arguments[0], huge, [], -1, 4, 1, 1e6)
+
+
+def test_threadpoolctl_limits_the_engine() -> None:
+    from kokuban.run.threads import num_threads
+
+    with threadpool_limits(limits=1):
+        assert num_threads() == 1
+    found = [i for i in threadpool_info() if i["internal_api"] == "kokuban"]
+    assert len(found) == 1
+    assert found[0]["num_threads"] == num_threads()
+    kb.set_num_threads(None)
+
+
+def test_workers_of_a_pool_take_one_thread() -> None:
+    code = """
+import multiprocessing as mp
+from kokuban.run.threads import num_threads
+if __name__ == "__main__":
+    with mp.get_context("spawn").Pool(1) as pool:
+        print(pool.apply(num_threads))
+"""
+    env = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["1"]

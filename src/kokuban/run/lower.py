@@ -71,7 +71,8 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
 
     With m the largest entry of a row of U, softmax(U) = e^(U - m)/Σe^(U - m) and
     ln Σe^U = m + ln Σe^(U - m) share their terms. ReLU's derivative is read off its
-    output, which is kept anyway. What divides many entries is inverted once. Also gives what each node was before, for the reader.
+    output, which is kept anyway. What divides many entries is inverted once. Also gives
+    what each node was before, for the reader.
     """
     new: dict[Expr, Expr] = {}
     before: dict[Expr, Expr] = {}

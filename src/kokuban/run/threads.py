@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from functools import cache
 
 from kokuban.errors import SettingError
 
@@ -12,8 +14,10 @@ _chosen: list[int] = []
 def set_num_threads(number: int | None) -> None:
     """Let the native engine use at most `number` threads; None goes back to the default.
 
-    The default is OMP_NUM_THREADS where it is set, else the processors this process may
-    use. Results are the same bits for every number. Raises SettingError below 1.
+    The default is OMP_NUM_THREADS where it is set (joblib sets it for its workers), else
+    one in the workers of a process pool, else the processors this process may use.
+    threadpoolctl's limits count as set here. Results are the same bits for every number.
+    Raises SettingError below 1.
     """
     if number is None:
         _chosen.clear()
@@ -30,6 +34,33 @@ def num_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if given.isdigit() and int(given) >= 1:
         return int(given)
+    if "multiprocessing" in sys.modules:  # as it is in a pool's workers
+        from multiprocessing import parent_process
+
+        if parent_process() is not None:
+            return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def obey_threadpoolctl() -> None:
+    """Let threadpoolctl see the native engine and limit its threads; once is enough."""
+    from threadpoolctl import LibController, register
+
+    class Controller(LibController):  # type: ignore[misc]
+        user_api = internal_api = "kokuban"
+        filename_prefixes = ("_native",)
+        check_symbols = ("kokuban_engine",)
+
+        def get_num_threads(self) -> int:
+            return num_threads()
+
+        def set_num_threads(self, number: int) -> None:
+            set_num_threads(number)
+
+        def get_version(self) -> None:
+            """It has no version of its own."""
+
+    register(Controller)

@@ -14,6 +14,7 @@ import numpy as np
 from kokuban.errors import DataError, SettingError, ShapeError
 from kokuban.expr import Const, Expr, Size, Symbol
 from kokuban.run.plan import Instruction, Plan, sized
+from kokuban.run.threads import obey_threadpoolctl
 
 PLACES = ("temporary", "tall", "full", "row", "column", "scalar", "number")
 
@@ -22,9 +23,11 @@ PLACES = ("temporary", "tall", "full", "row", "column", "scalar", "number")
 def native() -> Any:
     """The compiled module, or None where the package was built without a compiler."""
     try:
-        return import_module("kokuban._native")
+        module = import_module("kokuban._native")
     except ImportError:
         return None
+    obey_threadpoolctl()
+    return module
 
 
 @cache

@@ -72,7 +72,7 @@ class Trainer:
 
     @property
     def state(self) -> State:
-        """Where training stands; a copy of all values while the native engine has them."""
+        """Where training stands; a copy while the native engine has the values."""
         if self._state is not None:
             return self._state
         assert self._native is not None
