@@ -1,53 +1,98 @@
-"""MLPClassifier and MLPRegressor, with scikit-learn's settings and attributes."""
+"""MLPClassifier and MLPRegressor: scikit-learn's settings and attributes, and more."""
 
 from __future__ import annotations
 
-import math
-from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from copy import copy
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import (
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    RegressorMixin,
+    TransformerMixin,
+)
+from sklearn.callback import with_callbacks
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
+from sklearn.utils._set_output import _wrap_data_with_container
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
-from kokuban.errors import DataError
-from kokuban.estimators.base import NetworkEstimator, Raw, is_stochastic
-from kokuban.estimators.network import Problem, perceptron
-from kokuban.estimators.settings import Settings, keep
-from kokuban.train.loop import Arrays
-from kokuban.train.network import WEIGHTS
+from kokuban.errors import DataError, SettingError
+from kokuban.estimators.base import Given, NetworkEstimator, is_stochastic
+from kokuban.estimators.network import Problem, perceptron, slope_by_input
+from kokuban.estimators.outputs import ACTIVATIONS, REGRESSION, Activation, Loss
+from kokuban.estimators.rows import in_blocks, rows_of
+from kokuban.estimators.settings import Settings
+from kokuban.expr import input
 
 
-class Perceptron(NetworkEstimator):
+class Perceptron(ClassNamePrefixFeaturesOutMixin, NetworkEstimator):
     """Affine layers with an activation between them: what the two MLPs share."""
 
-    @abstractmethod
-    def _score_of(self, t: np.ndarray, y: np.ndarray, weights: Any) -> float:
-        """The score of outputs y for targets t, larger is better."""
+    loss: Loss
+    _layer = -1  # the hidden layer whose output `transform` gives
+
+    def transform(self, X: Any, layer: int = -1) -> Any:
+        """What a hidden layer gives for each sample: N×d to N×h.
+
+        `layer` counts as in hidden_layer_sizes: 0 is the first hidden layer, -1 the last.
+        SettingError where there is none.
+        """
+        problem, rows = self._ready(X)
+        count = len(problem.hidden)
+        if layer not in range(-count, count):
+            raise SettingError(
+                f"layer counts the hidden layers as hidden_layer_sizes does, from 0 to "
+                f"{count - 1} or back from -1; it cannot be {layer!r}."
+                if count
+                else "There is no hidden layer whose output could be given."
+            )
+        asked = copy(self)
+        asked._layer = int(layer)  # for the names of the columns
+        hidden = self._run(problem, problem.hidden[asked._layer], rows)
+        return _wrap_data_with_container("transform", hidden, X, asked)
+
+    def _input_gradient(self, X: Any, chosen: np.ndarray) -> np.ndarray:
+        """The slope of one output by X for each row, N×d; `chosen` is its column."""
+        problem, rows = self._ready(X)
+        picked = np.zeros((rows.shape[0], self.n_outputs_), self._dtype)
+        picked[np.arange(len(picked)), chosen] = 1
+        data = {
+            problem.x: rows_of(rows, self._dtype),
+            input("P", problem.output.shape): picked,
+        }
+        values = self._values(problem, self._dtype)
+        return in_blocks(slope_by_input(problem), data, values, self._dtype)
+
+    def _samples(self, given: Given, reset: bool, **how: Any) -> tuple[Any, np.ndarray]:
+        """The samples and their targets, (N,) or N×k with k > 1."""
+        X, y = self._matrix(given.X, y=given.y, multi_output=True, reset=reset, **how)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
+
+    @property
+    def _n_features_out(self) -> int:
+        """The size of a hidden layer, for the names of its columns."""
+        return len(self.coefs_[1:][self._layer])
 
     def _problem(self, units: tuple[int, ...], weighted: bool) -> Problem:
-        return perceptron(units, self.activation, self.out_activation_, weighted)
+        inputs, *hidden, outputs = units
+        return perceptron(self._design(inputs, hidden, outputs, self.loss, weighted))
 
     def _units(self) -> tuple[int, ...]:
         return (len(self.coefs_[0]), *(coef.shape[1] for coef in self.coefs_))
 
-    def _validation_score(self, problem: Problem, held_out: Raw, values: Arrays) -> float:
-        assert problem.t is not None
-        y = self._run(problem, problem.output, held_out[problem.x], values)
-        if not np.isfinite(y).all():
-            return math.nan
-        weights = held_out[WEIGHTS].ravel() if WEIGHTS in held_out else None
-        with np.errstate(over="ignore"):  # a score of -inf is no news
-            return self._score_of(held_out[problem.t], y, weights)
-
 
 @final
-class MLPClassifier(ClassifierMixin, Perceptron):
+@dataclass(eq=False, repr=False)
+class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     """A dense network for classes: drop-in for scikit-learn's MLPClassifier.
 
     Layers h ← f(h W + 1b), then softmax for more than two classes, the logistic function
@@ -99,44 +144,40 @@ class MLPClassifier(ClassifierMixin, Perceptron):
     scikit-learn's own errors; all of them are ValueErrors.
     """
 
-    classes_: np.ndarray
-    _label_binarizer: Any
+    _: KW_ONLY
+    loss: Loss = "log_loss"
+    class_weight: str | Mapping[Any, float] | None = None
 
-    def __init__(
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **Settings._parameter_constraints,
+        "loss": [str, callable],
+        "class_weight": [str, dict, None],
+    }
+    _known_names: ClassVar[dict[str, Collection[str]]] = {
+        **Settings._known_names,
+        "loss": ("log_loss",),
+        "class_weight": ("balanced",),
+    }
+
+    @with_callbacks
+    def fit(
         self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-    ) -> None:
-        keep(self, locals())
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPClassifier:
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPClassifier:
         """Fit to the samples X, N×d, and their labels y, (N,) or N×k of 0 and 1.
 
-        `sample_weight` (N,) says how much each sample counts. Returns the estimator.
+        `sample_weight` (N,) says how much each sample counts. X_val, y_val and
+        sample_weight_val are data to validate with in place of a part of X: early
+        stopping watches them, and history_ has their loss and score. Returns the
+        estimator.
         """
-        self._fit(X, y, sample_weight)
+        self._fit(Given(X, y, sample_weight), Given(X_val, y_val, sample_weight_val))
         return self
 
     @available_if(is_stochastic)
@@ -151,7 +192,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         if self._first_classes(classes):
             several = type_of_target(y).startswith("multilabel")
             self._label_binarizer = LabelBinarizer().fit(y if several else classes)
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(Given(X, y, sample_weight), Given(), incremental=True)
         return self
 
     def _first_classes(self, classes: Any) -> bool:
@@ -191,25 +232,90 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         labels: np.ndarray = self._label_binarizer.inverse_transform(outputs)
         return labels
 
+    def input_gradient(self, X: Any, output: Any = None) -> np.ndarray:
+        """The slope of each sample's probability of a class by its columns, N×d.
+
+        `output` is the class's label (the column of a label, for several labels a
+        sample); by default it is the class that is predicted. DataError for a label that
+        is none of classes_. Simonyan et al., "Deep inside convolutional networks" (2014),
+        arXiv:1312.6034, section 3, where the slope is of the score before softmax.
+        """
+        y = self._outputs(X)
+        if output is None and self._several:
+            raise DataError("Several labels a sample: say the output's column, output=.")
+        if output is None:
+            chosen = (y[:, 0] > 0.5) * 1 if y.shape[1] == 1 else np.argmax(y, axis=1)
+        else:
+            chosen = np.full(len(y), self._class(output))
+        if y.shape[1] > 1:
+            return self._input_gradient(X, chosen)
+        slope = self._input_gradient(X, np.zeros_like(chosen))
+        return np.where(chosen[:, None] == 1, slope, -slope)  # of 1 - y for the first
+
+    @property
+    def _several(self) -> bool:
+        return bool(self._label_binarizer.y_type_.startswith("multilabel"))
+
+    def _class(self, label: Any) -> int:
+        """The place of a label among classes_."""
+        found = np.flatnonzero(self.classes_ == label)
+        if len(found) != 1:
+            raise DataError(f"output={label!r} is none of the classes {self.classes_}.")
+        return int(found[0])
+
     def _score_of(self, t: np.ndarray, y: np.ndarray, weights: Any) -> float:
-        truth = self._label_binarizer.inverse_transform(t)
-        return float(accuracy_score(truth, self._labels(y), sample_weight=weights))
+        labels = self._labels(y)
+        return float(accuracy_score(self._truth(t), labels, sample_weight=weights))
+
+    def _truth(self, t: np.ndarray) -> np.ndarray:
+        truth: np.ndarray = self._label_binarizer.inverse_transform(t)
+        return truth
+
+    def _class_weights(self, t: np.ndarray, incremental: bool) -> np.ndarray | None:
+        if self.class_weight is None:
+            return None
+        if self._several:
+            raise SettingError(
+                "class_weight is for one class a sample; with several labels a sample "
+                "use sample_weight."
+            )
+        if incremental and self.class_weight == "balanced":
+            raise SettingError(
+                "class_weight='balanced' counts the classes of all samples, and "
+                "partial_fit sees a part; give the weights by class, {class: weight}."
+            )
+        labels, weights = self._truth(t), np.ones(len(self.classes_))
+        present = np.isin(self.classes_, labels)
+        known = self.classes_ if isinstance(self.class_weight, Mapping) else None
+        counted = self.classes_[present] if known is None else known
+        weights[np.isin(self.classes_, counted)] = compute_class_weight(
+            self.class_weight, classes=counted, y=labels
+        )
+        return weights
 
     def _output_name(self) -> str:
         many = self._label_binarizer.y_type_ == "multiclass"
         return "softmax" if many else "logistic"
 
     def _validated(
-        self, X: Any, y: Any, incremental: bool, reset: bool
+        self, given: Given, incremental: bool, reset: bool
     ) -> tuple[Any, np.ndarray]:
-        X, y = self._matrix(X, y=y, multi_output=True, reset=reset)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        X, y = self._samples(given, reset)
         if hasattr(self, "classes_") and (self.warm_start or incremental):
             self._require_known_labels(unique_labels(y))
         else:
             self._label_binarizer = LabelBinarizer().fit(y)
             self.classes_ = self._label_binarizer.classes_
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _validated_more(self, given: Given) -> tuple[Any, np.ndarray]:
+        X, y = self._samples(given, reset=False)
+        unseen = np.setdiff1d(unique_labels(y), self.classes_)
+        if unseen.size:
+            raise DataError(
+                f"y_val has the labels {unseen}, which are none of those of y, "
+                f"{self.classes_}."
+            )
         return X, self._label_binarizer.transform(y).astype(bool)
 
     def _require_known_labels(self, labels: np.ndarray) -> None:
@@ -231,8 +337,16 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return tags
 
 
+@dataclass(eq=False, repr=False)
+class LossFirst:
+    """MLPRegressor's first setting: a dataclass begins with its last base's fields."""
+
+    loss: Loss = "squared_error"
+
+
 @final
-class MLPRegressor(RegressorMixin, Perceptron):
+@dataclass(eq=False, repr=False)
+class MLPRegressor(TransformerMixin, RegressorMixin, Perceptron, LossFirst):
     """A dense network for numbers: drop-in for scikit-learn's MLPRegressor.
 
     Layers h ← f(h W + 1b), the last of them without f. With `loss="squared_error"` that
@@ -244,59 +358,45 @@ class MLPRegressor(RegressorMixin, Perceptron):
     early stopping watches R².
     """
 
-    loss: str
+    _: KW_ONLY
+    output_activation: Activation | None = None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Settings._parameter_constraints,
-        "loss": [str],
+        "loss": [str, callable],
+        "output_activation": [str, callable, None],
     }
     _known_names: ClassVar[dict[str, Collection[str]]] = {
         **Settings._known_names,
-        "loss": ("squared_error", "poisson"),
+        "loss": REGRESSION,
+        "output_activation": ACTIVATIONS,
     }
 
-    def __init__(
+    @with_callbacks
+    def fit(
         self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str = "relu",
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
         *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-    ) -> None:
-        keep(self, locals())
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> MLPRegressor:
         """Fit to the samples X, N×d, and their numbers y, (N,) or N×k.
 
-        `sample_weight` (N,) says how much each sample counts. Returns the estimator.
+        `sample_weight` (N,) says how much each sample counts. X_val, y_val and
+        sample_weight_val are data to validate with in place of a part of X: early
+        stopping watches them, and history_ has their loss and score. Returns the
+        estimator.
         """
-        self._fit(X, y, sample_weight)
+        self._fit(Given(X, y, sample_weight), Given(X_val, y_val, sample_weight_val))
         return self
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:
         """One epoch over the samples given, from the values there are."""
-        self._fit(X, y, sample_weight, incremental=True)
+        self._fit(Given(X, y, sample_weight), Given(), incremental=True)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -304,18 +404,53 @@ class MLPRegressor(RegressorMixin, Perceptron):
         y = self._outputs(X)
         return y.ravel() if y.shape[1] == 1 else y
 
+    def input_gradient(self, X: Any, output: int | None = None) -> np.ndarray:
+        """The slope of each sample's prediction by its columns, N×d.
+
+        `output` is the column of the prediction where there are several; DataError
+        without it, and where there is no such column.
+        """
+        if output is None and self.n_outputs_ == 1:
+            output = 0
+        if output not in range(self.n_outputs_):
+            raise DataError(
+                f"output is a column of the prediction, 0 to {self.n_outputs_ - 1}, not "
+                f"{output!r}."
+            )
+        return self._input_gradient(X, np.asarray(output))
+
     def _score_of(self, t: np.ndarray, y: np.ndarray, weights: Any) -> float:
         return float(r2_score(t, y, sample_weight=weights))
 
-    def _output_name(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+    def _truth(self, t: np.ndarray) -> np.ndarray:
+        return t.ravel() if t.shape[1] == 1 else t
+
+    def _output_name(self) -> Activation:
+        if self.loss == "poisson":
+            return "exp"
+        return "identity" if self.output_activation is None else self.output_activation
+
+    def _require_together(self) -> None:
+        super()._require_together()
+        if self.loss == "poisson" and self.output_activation is not None:
+            raise SettingError(
+                "loss='poisson' predicts the exponential of the last layer; leave "
+                "output_activation=None."
+            )
 
     def _validated(
-        self, X: Any, y: Any, incremental: bool, reset: bool
+        self, given: Given, incremental: bool, reset: bool
     ) -> tuple[Any, np.ndarray]:
-        X, y = self._matrix(X, y=y, multi_output=True, y_numeric=True, reset=reset)
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        return self._numbers(given, reset)
+
+    def _validated_more(self, given: Given) -> tuple[Any, np.ndarray]:
+        X, t = self._numbers(given, reset=False)
+        if t.shape[1] != self.n_outputs_:
+            raise DataError(f"y_val has {t.shape[1]} columns; y has {self.n_outputs_}.")
+        return X, t
+
+    def _numbers(self, given: Given, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = self._samples(given, reset, y_numeric=True)
         if self.loss == "poisson" and np.any(y < 0):
             raise DataError(
                 f"The Poisson loss is for counts, y >= 0; y has {np.min(y):g} in row "
