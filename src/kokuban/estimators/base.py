@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from abc import abstractmethod
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -26,12 +28,14 @@ from kokuban.estimators.fitted import attributes
 from kokuban.estimators.lbfgs import minimise
 from kokuban.estimators.network import Problem, program
 from kokuban.estimators.rows import in_blocks, require_finite, rows_of
+from kokuban.estimators.saving import KEY, description, model_of
 from kokuban.estimators.settings import Settings
 from kokuban.estimators.stochastic import descent
 from kokuban.estimators.validation import HeldOut, Raw, by_symbol, held_out, rows_at
 from kokuban.expr import Expr
 from kokuban.train.history import History
 from kokuban.train.loop import Arrays
+from kokuban.train.model import Model
 
 # scikit-learn's own words, which its users' programs and its tests look for.
 NOT_FINITE = (
@@ -201,7 +205,8 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         if norms != set(self._learned()["norms_"]):
             raise SettingError(
                 "The fitted values are those of a network with another normalization "
-                f"than {self.normalization!r}. Fit a new estimator, or set warm_start=False."
+                f"than {self.normalization!r}. Fit a new estimator, or set "
+                "warm_start=False."
             )
 
     def _fit_lbfgs(self, problem: Problem, raw: Raw, tasks: Tasks | None) -> None:
@@ -320,6 +325,33 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         data = {problem.x: rows_of(X, self._dtype)}
         values = self._values(problem, self._dtype)
         return in_blocks(program(what), data, values, self._dtype)
+
+    # ------------------------------------------------------------ files
+
+    def to_model(self) -> Model:
+        """The fitted network as a `kokuban.Model`, with copies of its values.
+
+        Its formulas can then be read, checked and trained on like any other's.
+        """
+        check_is_fitted(self)
+        return model_of(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator as one safetensors file, atomically.
+
+        `kokuban.estimators.load` gives it back and runs no code; `kokuban.load` reads
+        the same file as a model. Raises StorageError where the file cannot be written,
+        and SettingError for a setting that only code could hold, such as a scorer.
+        """
+        check_is_fitted(self)
+        model_of(self).save(path, extra={KEY: description(self)})
+
+    def _own_description(self) -> dict[str, Any]:
+        """What this kind of estimator has learned beside the network, as JSON values."""
+        return {}
+
+    def _restore(self, about: Mapping[str, Any]) -> None:
+        """Take it back."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

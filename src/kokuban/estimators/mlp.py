@@ -331,6 +331,27 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
                 f"first partial_fit or fit, {self.classes_}."
             )
 
+    def _own_description(self) -> dict[str, Any]:
+        labels = self.classes_.tolist()
+        if not all(isinstance(label, str | bool | int | float) for label in labels):
+            raise SettingError(
+                "A file without code holds classes that are text or numbers, not "
+                f"{self.classes_!r:.60}."
+            )
+        kind = self.classes_.dtype
+        return {
+            "classes": labels,
+            "dtype": "object" if kind.hasobject else kind.str,
+            "several": self._several,
+        }
+
+    def _restore(self, about: Mapping[str, Any]) -> None:
+        classes = np.array(about["classes"], dtype=about["dtype"])
+        several = about["several"]
+        known = np.eye(len(classes), dtype=int) if several else classes
+        self._label_binarizer = LabelBinarizer().fit(known)
+        self.classes_ = classes
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True

@@ -86,7 +86,7 @@ class Problem:
     output       the prediction
     objective    what training minimises, dropout and batch statistics in it
     reported     the same as scikit-learn reports it
-    evaluation   `reported` as prediction computes it
+    evaluation   the reported loss as prediction computes it, without the penalty
     updates      new values of the running statistics
     layers       each layer's name and output in training, for messages
     whole        whether the loss can be computed of all rows at once only
@@ -172,7 +172,7 @@ def _problem(
         output=output.link(last),
         objective=output.objective(u, truth, counts) + shrinkage,
         reported=output.reported(u, truth, counts) + shrinkage,
-        evaluation=output.reported(last, truth, counts) + shrinkage,
+        evaluation=output.reported(last, truth, counts),
         updates=tuple(training.updates.items()),
         layers=tuple(training.outputs),
         whole=output.whole,

@@ -171,7 +171,7 @@ def _by_row(losses: Expr, weights: Expr | None) -> Expr:
 
 def _compared(loss: Function, y: Expr, t: Expr, weights: Expr | None) -> Expr:
     """What a loss function gives: N×k or N×1, or 1×1 with the weights in it."""
-    name, weighs = name_of(loss), _takes_weights(loss)
+    name, weighs = name_of(loss), takes_weights(loss)
     extra: dict[str, Any] = {"weights": weights} if weighs and weights is not None else {}
     found: object = loss(y, t, **extra)
     if not isinstance(found, Expr):
@@ -192,7 +192,8 @@ def _compared(loss: Function, y: Expr, t: Expr, weights: Expr | None) -> Expr:
     return found
 
 
-def _takes_weights(function: Function) -> bool:
+def takes_weights(function: Function) -> bool:
+    """Whether a loss function has an argument for the samples' weights."""
     try:
         return "weights" in signature(function).parameters
     except (TypeError, ValueError):  # a built-in without a signature
