@@ -38,8 +38,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     Rumelhart et al., "Learning internal representations by error propagation" (1986).
 
     Parameters: hidden_layer_sizes, (32,); activation f, and output_activation, any of
-    MLPClassifier's; tied; all others as in MLPClassifier. Early stopping watches the
-    score, minus the mean squared error of held-out samples.
+    MLPClassifier's; tied; loss, "squared_error" or one of MLPRegressor's others; all
+    others as in MLPClassifier. What is set for a hidden layer on the way down holds for
+    the one of its size on the way up. Early stopping watches the score, minus the mean
+    squared error of held-out samples, unless `scoring` says something else.
 
     Fitted attributes: coefs_ (the weights down, and those up unless tied), intercepts_
     (all biases b, then c); loss_, loss_curve_ (the reconstruction's loss, epoch by

@@ -149,9 +149,8 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
             )
 
     def _tasks(self, given: Given) -> Tasks:
-        # lbfgs may begin an iteration that it does not end
-        most = self.max_iter + (self.solver == "lbfgs")
-        tasks = Tasks(self, self._init_callback_context(max_subtasks=most), *given)
+        context = self._init_callback_context(max_subtasks=self.max_iter)
+        tasks = Tasks(self, context, *given)
         tasks.open()
         return tasks
 
@@ -221,7 +220,8 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
                 print(f"Iteration {self.n_iter_}, loss = {objective:.8f}")
             rounded = {s: v.astype(dtype) for s, v in values.items()}
             stop = tasks.end(lambda: attributes(problem, rounded))
-            tasks.begin("iteration")
+            if not stop and self.n_iter_ < self.max_iter:
+                tasks.begin("iteration")
             return stop
 
         found = minimise(

@@ -13,6 +13,15 @@ from kokuban.train import model as models
 
 KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Autoencoder)}
 
+MALFORMED = (
+    KokubanError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+)
+
 
 def load(path: str | os.PathLike[str]) -> Any:
     """The fitted estimator back from the file that its `save` wrote. No code is run.
@@ -35,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         )
     try:
         return restored(KINDS[about["class"]], about, model)
-    except (KokubanError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise FileFormatError(
             f"{where}: the record of its estimator is malformed: {error}"
         ) from error

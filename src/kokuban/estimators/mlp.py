@@ -106,13 +106,15 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
 
     hidden_layer_sizes    the sizes of the hidden layers, (100,)
     activation            f: "identity", "logistic", "tanh", "relu" (slope 0 at 0), or
-                          another of Kokuban's, such as "gelu" or "mish"
-    solver                "adam", "sgd", or "lbfgs", which takes all samples at once
+                          another of Kokuban's, such as "gelu" or "mish"; a function of
+                          an expression; or a list, one for each hidden layer
+    solver                "adam", "sgd", or "lbfgs", which takes all samples at once; or
+                          an optimizer of kokuban.optim, such as AdamW, with its own rate
     alpha                 α, the strength of the L2 penalty
     batch_size            samples in a batch; "auto" is min(200, N)
     learning_rate         for sgd: "constant"; "invscaling", learning_rate_init over
                           (samples seen + 1)^power_t; "adaptive", a fifth of itself when
-                          nothing improves
+                          nothing improves. For sgd and adam: a schedule of kokuban.optim
     learning_rate_init    η for sgd and adam
     power_t               the exponent of "invscaling"
     max_iter              the most epochs, or iterations of lbfgs
@@ -129,10 +131,31 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     beta_1, beta_2, epsilon   adam's settings; ε is added to √v before its correction
     max_fun               the most evaluations of the loss by lbfgs
 
+    and Kokuban's own, which scikit-learn has not:
+
+    dropout               the share of a hidden layer's outputs that is 0 in a training
+                          step, the rest scaled up; or a list, one for each hidden layer.
+                          Srivastava et al., JMLR 15 (2014)
+    normalization         "batch" or "layer": what stands between a hidden layer's W, b
+                          and its f. arXiv:1502.03167, arXiv:1607.06450
+    scoring               what held-out data are scored by: None, accuracy (R² for
+                          numbers); "loss"; the name of a scorer of scikit-learn; or a
+                          scorer(estimator, X, y). Larger is better
+    loss                  "log_loss", or a function (y, t) of the probabilities and the
+                          targets, N×k or N×1 of 0 and 1, as expressions: it gives the
+                          losses, N×k or N×1, whose mean is minimised, or one number
+    class_weight          how much a sample of a class counts, {class: weight}, or
+                          "balanced": N/(k·its number of samples). Times sample_weight
+
     Fitted attributes: classes_, coefs_ (W of each layer) and intercepts_ (b), which may
     be changed; loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_ (samples seen), n_layers_, n_outputs_,
-    out_activation_, n_features_in_, feature_names_in_.
+    out_activation_, n_features_in_, feature_names_in_; norms_, the normalisations' rows
+    by name; history_, loss, rate, seconds, and with held-out data val_loss (without the
+    penalty) and val_score, epoch by epoch.
+
+    Callbacks of scikit-learn (set_callbacks) hear of each epoch of fit, or of each
+    iteration of lbfgs, and may end it; they get the rows that are trained on.
 
     Everything runs in the type of X, float32 or float64, but lbfgs, which works in
     float64 and keeps its result in the type of X. A sparse X is made dense a few rows at
@@ -374,9 +397,16 @@ class MLPRegressor(TransformerMixin, RegressorMixin, Perceptron, LossFirst):
     is the prediction, and 1/2 Σ (y - t)² a sample is minimised (loss_ shows the mean over
     the outputs in place of the sum, as scikit-learn does); with `loss="poisson"` the
     prediction is its exponential, and half the Poisson deviance, Σ t ln(t/y) - t + y, is
-    minimised, t >= 0. The mean over samples, the penalty, all other settings and
-    attributes, float32 and float64, sparse data, and the errors are as in MLPClassifier;
-    early stopping watches R².
+    minimised, t >= 0. Kokuban's own are the means over all entries of "mae" (also called
+    "absolute_error"), "huber" (with δ = 1) and "quantile" (the median), and a function
+    (y, t) of expressions as in MLPClassifier: `partial(kokuban.quantile, level=0.9)`.
+
+    output_activation     what becomes of the last layer: None for what the loss wants,
+                          or any of MLPClassifier's activations
+
+    The mean over samples, the penalty, all other settings and attributes, float32 and
+    float64, sparse data, and the errors are as in MLPClassifier; early stopping watches
+    R² unless `scoring` says something else.
     """
 
     _: KW_ONLY
