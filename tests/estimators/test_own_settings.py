@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -628,6 +629,8 @@ def test_sparse_data_with_all_of_it(iris: Data) -> None:
     assert_allclose(found[0], found[1], rtol=1e-7)
 
 
-def test_an_epoch_that_ends_early_is_said(iris: Data) -> None:
-    with pytest.warns(ConvergenceWarning, match=r"SGD\(rate=0.1.*max_iter=1"):
+def test_only_a_schedule_plans_for_the_end(iris: Data) -> None:
+    with pytest.warns(ConvergenceWarning, match=r"SGD did not converge in max_iter=1"):
         MLPClassifier(max_iter=1, solver=kb.optim.SGD(0.1)).fit(*iris)
+    with warnings.catch_warnings(action="error"):
+        MLPClassifier(max_iter=1, learning_rate=kb.optim.Cosine(0.1)).fit(*iris)

@@ -77,6 +77,8 @@ def mean_in_blocks(
     """
     result: list[np.ndarray] = []
     for share, part in _shares(data, whole):
+        if share == 0:  # its samples' weights are 0
+            continue
         given = {s: v[part] for s, v in data.items()}
         alpha = {ALPHA: share * values[ALPHA]}
         with np.errstate(over="ignore", invalid="ignore"):
@@ -86,15 +88,32 @@ def mean_in_blocks(
     return result
 
 
+def judged_in_blocks(
+    program: Program,
+    data: Mapping[Symbol, Data],
+    values: Arrays,
+    dtype: Any,
+    whole: bool,
+) -> tuple[float, np.ndarray]:
+    """A program's loss, a mean over samples, and its outputs for all rows."""
+    loss, outputs = 0.0, []
+    for share, part in _shares(data, whole):
+        given = {s: v[part] for s, v in data.items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found, y = program({**values, **given}, np, dtype)
+        loss += share * float(found[0, 0]) if share else 0.0
+        outputs.append(y)
+    return loss, outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+
 def _shares(data: Mapping[Symbol, Data], whole: bool) -> Iterator[tuple[float, slice]]:
-    """The blocks that count for anything, each with its share."""
+    """The blocks of rows, each with its share."""
     first = next(iter(data.values()))
     parts = [slice(0, first.shape[0])] if whole else blocks(first)
     counts = [_count(data, part) for part in parts]
     total = sum(counts)
     for part, count in zip(parts, counts, strict=True):
-        if count != 0:
-            yield count / total, part
+        yield count / total, part
 
 
 def _count(data: Mapping[Symbol, Data], part: slice) -> float:

@@ -69,10 +69,11 @@ class Descent:
             fitted._take(fitted._best)
         else:
             self.run.require_finite()
-        if history.stopped == "epochs" and self.tasks is not None:
-            name = (
-                fitted.solver if isinstance(fitted.solver, str) else repr(fitted.solver)
-            )
+        # a schedule plans for its end
+        planned = self.tasks is None or isinstance(self.rule.rate, Schedule)
+        if history.stopped == "epochs" and not planned:
+            solver = fitted.solver
+            name = solver if isinstance(solver, str) else type(solver).__name__
             warnings.warn(
                 f"{name} did not converge in max_iter={fitted.max_iter} epochs.",
                 ConvergenceWarning,

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from kokuban.estimators.network import Problem, program
-from kokuban.estimators.rows import Data, in_blocks, mean_in_blocks, rows_of
+from kokuban.estimators.rows import Data, judged_in_blocks, rows_of
 from kokuban.expr import Symbol
 from kokuban.train.loop import Arrays
 from kokuban.train.network import WEIGHTS
@@ -41,13 +41,10 @@ class HeldOut:
         The estimator's attributes must hold the same values.
         """
         problem, dtype = self.problem, self.estimator._dtype
-        evaluated = program(problem.evaluation)
-        (found,) = mean_in_blocks(evaluated, self.data, values, dtype, problem.whole)
-        loss = float(found[0, 0])
+        both = program(problem.evaluation, problem.output)
+        loss, y = judged_in_blocks(both, self.data, values, dtype, problem.whole)
         if self.estimator.scoring == "loss":
             return loss, -loss
-        x = {problem.x: self.data[problem.x]}
-        y = in_blocks(program(problem.output), x, values, dtype)
         if not np.isfinite(y).all():
             return loss, math.nan
         with np.errstate(over="ignore"):  # a score of -inf is no news
