@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kokuban import estimators as ours
 from kokuban.estimators import Autoencoder, MLPClassifier, MLPRegressor
+from kokuban.optim import Adam
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
@@ -27,6 +28,16 @@ pytestmark = pytest.mark.filterwarnings(
         MLPRegressor(max_iter=100),
         Autoencoder(hidden_layer_sizes=(3,), max_iter=20),
         Autoencoder(hidden_layer_sizes=(5, 2), tied=False, max_iter=20),
+        # and with settings of our own
+        MLPClassifier(
+            (50, 50),
+            ["relu", "tanh"],
+            normalization="layer",
+            max_iter=100,
+            solver=Adam(0.003),
+            scoring="neg_log_loss",
+        ),
+        MLPRegressor("huber", normalization="layer", activation="mish", max_iter=100),
     ]
 )
 def test_scikit_learns_checks(estimator: Any, check: Callable[[Any], None]) -> None:

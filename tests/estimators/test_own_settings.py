@@ -455,9 +455,25 @@ def test_class_weights_are_sample_weights(weights: Any, iris: Data) -> None:
     settings: dict[str, Any] = {"max_iter": 5, "random_state": 0, "early_stopping": True}
     found = MLPClassifier(class_weight=weights, **settings).fit(x, y, own)
     by_hand = own * compute_sample_weight(weights, y)
+    if weights == "balanced":
+        counts = np.bincount(y, own)
+        by_hand = own * (own.sum() / 3 / counts)[y]
+        assert_allclose(np.bincount(y, by_hand), own.sum() / 3)
     expected = MLPClassifier(**settings).fit(x, y, by_hand)
     assert_allclose(found.loss_curve_, expected.loss_curve_, rtol=1e-12)
     assert_allclose(found.validation_scores_, expected.validation_scores_, rtol=1e-12)
+
+
+def test_a_weight_counts_like_repetition_for_balanced_classes(iris: Data) -> None:
+    x, y = iris
+    often = np.random.default_rng(0).integers(0, 3, len(y))
+    settings: dict[str, Any] = {"solver": "lbfgs", "max_iter": 5, "random_state": 0}
+    settings |= {"class_weight": "balanced", "alpha": 0}
+    found = MLPClassifier(**settings).fit(x, y, often)
+    other = MLPClassifier(**settings).fit(np.repeat(x, often, 0), np.repeat(y, often))
+    assert found.loss_ == pytest.approx(other.loss_, rel=1e-9)
+    absent = MLPClassifier(**settings).fit(x, y, often * (y > 0))
+    assert np.isfinite(absent.loss_)
 
 
 def test_class_weights_of_two_classes_and_of_one(iris: Data) -> None:

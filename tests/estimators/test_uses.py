@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import warnings
 from contextlib import redirect_stdout
 from typing import Any
@@ -194,6 +195,24 @@ def test_a_clone_has_the_settings_and_nothing_else(iris: Data) -> None:
     copy = clone(fitted)
     assert copy.get_params() == fitted.get_params()
     assert not [name for name in vars(copy) if name.endswith("_")]
+
+
+def test_a_pickle_holds_functions_optimizers_and_the_history(iris: Data) -> None:
+    x, y = iris
+    fitted = MLPClassifier(
+        (4, 3),
+        ["tanh", kb.mish],
+        normalization="batch",
+        solver=kb.optim.AdamW(kb.optim.Step(0.01, 2)),
+        loss=kb.cross_entropy,
+        dropout=0.1,
+        max_iter=2,
+        random_state=0,
+    ).fit(x, y, X_val=x, y_val=y)
+    copy = pickle.loads(pickle.dumps(fitted))
+    assert_array_equal(copy.predict_proba(x), fitted.predict_proba(x))
+    assert copy.history_.to_dict() == fitted.history_.to_dict()
+    assert copy.partial_fit(x, y).loss_curve_ == fitted.partial_fit(x, y).loss_curve_
 
 
 def test_validation_data_go_through_a_pipeline() -> None:

@@ -97,7 +97,9 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
     def _truth(self, t: Any) -> Any:
         """The targets t as they were given, for scorers."""
 
-    def _class_weights(self, t: Any, incremental: bool) -> np.ndarray | None:
+    def _class_weights(
+        self, t: Any, weights: np.ndarray | None, incremental: bool
+    ) -> np.ndarray | None:
         """How much each class counts, in the order of the classes; None if alike."""
         return None
 
@@ -109,8 +111,9 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         hidden = self._hidden_sizes()
         first = not (hasattr(self, "coefs_") and (self.warm_start or incremental))
         X, t = self._validated(given, incremental, first)
-        by_class = self._class_weights(t, incremental)
-        weights = _weights(given, X, t, by_class)
+        own = _sample_weights(given, X)
+        by_class = self._class_weights(t, own, incremental)
+        weights = _times_class(own, t, by_class)
         if first:
             self.out_activation_ = self._output_name()
         units = (X.shape[1], *hidden) if t is None else (X.shape[1], *hidden, t.shape[1])
@@ -274,7 +277,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
                 raise DataError("y_val and sample_weight_val need X_val, their samples.")
             return None
         X, t = self._validated_more(given)
-        weights = _weights(given, X, t, by_class)
+        weights = _times_class(_sample_weights(given, X), t, by_class)
         problem = self._problem(units, weights is not None)
         return held_out(self, problem, by_symbol(problem, X, t, weights))
 
@@ -359,15 +362,20 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         return tags
 
 
-def _weights(
-    given: Given, X: Any, t: Any, by_class: np.ndarray | None
-) -> np.ndarray | None:
-    """How much each sample counts: as was given, times the weight of its class."""
-    if given.sample_weight is None and by_class is None:
+def _sample_weights(given: Given, X: Any) -> np.ndarray | None:
+    """How much each sample counts, where that was given."""
+    if given.sample_weight is None:
         return None
     weights: np.ndarray = _check_sample_weight(given.sample_weight, X, dtype=X.dtype)
+    return weights
+
+
+def _times_class(
+    weights: np.ndarray | None, t: Any, by_class: np.ndarray | None
+) -> np.ndarray | None:
+    """The samples' weights, each times the weight of its class."""
     if by_class is None:
         return weights
     labels = t[:, 0].astype(int) if t.shape[1] == 1 else np.argmax(t, axis=1)
-    counted: np.ndarray = weights * by_class[labels].astype(X.dtype)
-    return counted
+    found: np.ndarray = by_class[labels]
+    return found if weights is None else (weights * found).astype(weights.dtype)

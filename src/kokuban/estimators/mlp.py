@@ -144,8 +144,8 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     loss                  "log_loss", or a function (y, t) of the probabilities and the
                           targets, N×k or N×1 of 0 and 1, as expressions: it gives the
                           losses, N×k or N×1, whose mean is minimised, or one number
-    class_weight          how much a sample of a class counts, {class: weight}, or
-                          "balanced": N/(k·its number of samples). Times sample_weight
+    class_weight          how much a sample of a class counts, {class: weight}, times
+                          sample_weight; "balanced" gives each class the same sum
 
     Fitted attributes: classes_, coefs_ (W of each layer) and intercepts_ (b), which may
     be changed; loss_, best_loss_, loss_curve_, validation_scores_,
@@ -294,7 +294,9 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
         truth: np.ndarray = self._label_binarizer.inverse_transform(t)
         return truth
 
-    def _class_weights(self, t: np.ndarray, incremental: bool) -> np.ndarray | None:
+    def _class_weights(
+        self, t: np.ndarray, weights: np.ndarray | None, incremental: bool
+    ) -> np.ndarray | None:
         if self.class_weight is None:
             return None
         if self._several:
@@ -307,14 +309,18 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
                 "class_weight='balanced' counts the classes of all samples, and "
                 "partial_fit sees a part; give the weights by class, {class: weight}."
             )
-        labels, weights = self._truth(t), np.ones(len(self.classes_))
-        present = np.isin(self.classes_, labels)
-        known = self.classes_ if isinstance(self.class_weight, Mapping) else None
-        counted = self.classes_[present] if known is None else known
-        weights[np.isin(self.classes_, counted)] = compute_class_weight(
-            self.class_weight, classes=counted, y=labels
+        balanced, labels = self.class_weight == "balanced", self._truth(t)
+        if weights is not None:  # a sample of weight 0 is as if it were not there
+            labels, weights = labels[weights > 0], weights[weights > 0]
+        counted = np.isin(self.classes_, labels) | (not balanced)
+        by_class = np.ones(len(self.classes_))
+        by_class[counted] = compute_class_weight(
+            self.class_weight,
+            classes=self.classes_[counted],
+            y=labels,
+            sample_weight=weights if balanced else None,
         )
-        return weights
+        return by_class
 
     def _output_name(self) -> str:
         many = self._label_binarizer.y_type_ == "multiclass"
