@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import (
     d2_absolute_error_score,
     get_scorer,
@@ -592,8 +592,11 @@ def test_validation_data_that_cannot_be_used(iris: Data) -> None:
         ({"y_val": y}, DataError, "need X_val"),
         ({"X_val": x * np.nan, "y_val": y}, DataError, "X holds NaN in row 0"),
     ):
+        unfitted = MLPClassifier(max_iter=1)
         with pytest.raises(error, match=text):
-            MLPClassifier(max_iter=1).fit(x, y, **wrong)
+            unfitted.fit(x, y, **wrong)
+        with pytest.raises(NotFittedError):
+            unfitted.predict(x)
     with pytest.raises(DataError, match="y_val has 2 columns; y has 1"):
         MLPRegressor(max_iter=1).fit(x, y, X_val=x, y_val=np.stack([y, y], axis=1))
     with pytest.raises(SettingError, match="'lbfgs' has no epochs"):

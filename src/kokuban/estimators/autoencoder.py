@@ -102,7 +102,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The samples that codes stand for: N×h to N×d."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         X = check_array(X, dtype=(np.float64, np.float32), input_name="X")
         problem = self._problem(self._units(), False)
         assert problem.decoded is not None

@@ -118,12 +118,13 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
             self.out_activation_ = self._output_name()
         units = (X.shape[1], *hidden) if t is None else (X.shape[1], *hidden, t.shape[1])
         problem = self._problem(units, weights is not None)
+        dtype = X.dtype if first else self._dtype
+        watched = self._held_out(validation, units, by_class, dtype)
         self._random_state = check_random_state(self.random_state)
         if first:
             self._initialise(problem, X.dtype)
         else:
             self._require_same_network(problem)
-        watched = self._held_out(validation, units, by_class)
         tasks = None if incremental else self._tasks(given)
         try:
             raw = by_symbol(problem, X, t, weights)
@@ -261,7 +262,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
     ) -> None:
         if self.early_stopping and validation is None:
             rows, others = self._split(problem, raw)
-            validation = held_out(self, problem, rows_at(raw, others))
+            validation = held_out(self, problem, rows_at(raw, others), self._dtype)
             raw = rows_at(raw, rows)
             if tasks is not None:
                 tasks.only(rows)
@@ -269,7 +270,11 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         descent(self, problem, data, validation, tasks).go()
 
     def _held_out(
-        self, given: Given, units: tuple[int, ...], by_class: np.ndarray | None
+        self,
+        given: Given,
+        units: tuple[int, ...],
+        by_class: np.ndarray | None,
+        dtype: Any,
     ) -> HeldOut | None:
         """The validation data that were given to fit."""
         if given.X is None:
@@ -277,9 +282,11 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
                 raise DataError("y_val and sample_weight_val need X_val, their samples.")
             return None
         X, t = self._validated_more(given)
+        if t is not None and t.shape[1] != units[-1]:
+            raise DataError(f"y_val has {t.shape[1]} columns; y has {units[-1]}.")
         weights = _times_class(_sample_weights(given, X), t, by_class)
         problem = self._problem(units, weights is not None)
-        return held_out(self, problem, by_symbol(problem, X, t, weights))
+        return held_out(self, problem, by_symbol(problem, X, t, weights), dtype)
 
     def _split(self, problem: Problem, raw: Raw) -> tuple[np.ndarray, np.ndarray]:
         """The rows to train on and those held out; a column of classes is stratified."""
@@ -320,7 +327,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
 
     def _ready(self, X: Any) -> tuple[Problem, Any]:
         """The fitted network, and new data for it."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         X = self._matrix(X, reset=False)
         return self._problem(self._units(), False), X
 
@@ -336,7 +343,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
 
         Its formulas can then be read, checked and trained on like any other's.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         return model_of(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -346,7 +353,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         the same file as a model. Raises StorageError where the file cannot be written,
         and SettingError for a setting that only code could hold, such as a scorer.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         model_of(self).save(path, extra={KEY: description(self)})
 
     def _own_description(self) -> dict[str, Any]:

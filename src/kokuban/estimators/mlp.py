@@ -151,8 +151,8 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     be changed; loss_, best_loss_, loss_curve_, validation_scores_,
     best_validation_score_, n_iter_, t_ (samples seen), n_layers_, n_outputs_,
     out_activation_, n_features_in_, feature_names_in_; norms_, the normalisations' rows
-    by name; history_, loss, rate, seconds, and with held-out data val_loss (without the
-    penalty) and val_score, epoch by epoch.
+    by name; but for lbfgs history_, loss, rate, seconds, and with held-out data val_loss
+    (without the penalty) and val_score, epoch by epoch.
 
     Callbacks of scikit-learn (set_callbacks) hear of each epoch of fit, or of each
     iteration of lbfgs, and may end it; they get the rows that are trained on.
@@ -501,10 +501,7 @@ class MLPRegressor(TransformerMixin, RegressorMixin, Perceptron, LossFirst):
         return self._numbers(given, reset)
 
     def _validated_more(self, given: Given) -> tuple[Any, np.ndarray]:
-        X, t = self._numbers(given, reset=False)
-        if t.shape[1] != self.n_outputs_:
-            raise DataError(f"y_val has {t.shape[1]} columns; y has {self.n_outputs_}.")
-        return X, t
+        return self._numbers(given, reset=False)
 
     def _numbers(self, given: Given, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = self._samples(given, reset, y_numeric=True)

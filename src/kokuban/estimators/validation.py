@@ -64,9 +64,9 @@ class HeldOut:
         return float(scorer(nameless, self.raw[self.problem.x], truth, **extra))
 
 
-def held_out(estimator: Any, problem: Problem, raw: Raw) -> HeldOut:
-    """Held-out data for an estimator whose start values are there."""
-    data = {s: rows_of(v, estimator._dtype) for s, v in raw.items()}
+def held_out(estimator: Any, problem: Problem, raw: Raw, dtype: Any) -> HeldOut:
+    """Held-out data for an estimator that is fitted in this type."""
+    data = {s: rows_of(v, dtype) for s, v in raw.items()}
     return HeldOut(estimator, problem, raw, data)
 
 
