@@ -19,6 +19,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.callback import ProgressBar, ScoringMonitor
 from sklearn.datasets import load_diabetes, load_iris, make_multilabel_classification
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -163,6 +164,13 @@ def test_slopes_of_several_labels(iris: Data) -> None:
     x, y = iris
     with pytest.raises(DataError, match=r"output='x' is none of the classes \[0 1 2\]"):
         MLPClassifier(max_iter=1).fit(x, y).input_gradient(x, "x")
+
+
+@pytest.mark.parametrize("name", ["transform", "input_gradient"])
+def test_before_the_fit_there_is_nothing_to_use(name: str, iris: Data) -> None:
+    for kind in (MLPClassifier, MLPRegressor):
+        with pytest.raises(NotFittedError):
+            getattr(kind(), name)(iris[0])
 
 
 # ---------------------------------------------------------------- scikit-learn's tools

@@ -22,6 +22,7 @@ from sklearn.utils._set_output import _wrap_data_with_container
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted
 
 from kokuban.errors import DataError, SettingError
 from kokuban.estimators.base import Given, NetworkEstimator, is_stochastic
@@ -467,6 +468,7 @@ class MLPRegressor(TransformerMixin, RegressorMixin, Perceptron, LossFirst):
         `output` is the column of the prediction where there are several; DataError
         without it, and where there is no such column.
         """
+        check_is_fitted(self, "coefs_")
         if output is None and self.n_outputs_ == 1:
             output = 0
         if output not in range(self.n_outputs_):
