@@ -1,4 +1,4 @@
-"""What the READMEs print is what their examples print."""
+"""What the READMEs and the pages in docs print is what their examples print."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 EXAMPLES = [
     pytest.param(code, shown, id=f"{name}-{k}")
-    for name in ("README.md", "README.ja.md")
+    for name in ("README.md", "README.ja.md", "docs/estimators.md")
     for k, (code, shown) in enumerate(EXAMPLE.findall((ROOT / name).read_text("utf-8")))
 ]
 

@@ -15,7 +15,13 @@ from sklearn.exceptions import NotFittedError
 
 from kokuban.errors import DataError, SettingError, UnknownNameError
 from kokuban.estimators import Autoencoder
-from kokuban.estimators.network import ALPHA, autoencoder, loss_and_gradients
+from kokuban.estimators.network import (
+    ALPHA,
+    Design,
+    Hidden,
+    autoencoder,
+    loss_and_gradients,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
@@ -48,7 +54,8 @@ def test_a_tied_weight_has_the_gradient_of_both_its_uses() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(7, 4)), rng.normal(size=(4, 2))
     b, c = rng.normal(size=(1, 2)), rng.normal(size=(1, 4))
-    problem = autoencoder((4, 2), "logistic", "identity", True, False)
+    design = Design(4, (Hidden(2, "logistic"),), 4, "identity", "squared_error")
+    problem = autoencoder(design, tied=True)
     assert problem.weights == (problem.parameters[0],)
     given = dict(zip(problem.parameters, (w, b, c), strict=True))
     _, dw, db, dc = loss_and_gradients(problem)(

@@ -23,7 +23,13 @@ from kokuban.errors import (
     UnknownNameError,
 )
 from kokuban.estimators import MLPClassifier, MLPRegressor, lbfgs, rows, stochastic
-from kokuban.estimators.network import ALPHA, loss_and_gradients, perceptron
+from kokuban.estimators.network import (
+    ALPHA,
+    Design,
+    Hidden,
+    loss_and_gradients,
+    perceptron,
+)
 from kokuban.nn.activations import BY_NAME
 from kokuban.train.network import WEIGHTS
 
@@ -46,7 +52,9 @@ def iris() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("output", ["softmax", "logistic", "identity", "exp"])
 def test_gradients_against_central_differences(output: str, weighted: bool) -> None:
     rng = np.random.default_rng(0)
-    problem = perceptron((4, 5, 3), "tanh", output, weighted)
+    loss = {"identity": "squared_error", "exp": "poisson"}.get(output, "log_loss")
+    hidden = (Hidden(5, "tanh"),)
+    problem = perceptron(Design(4, hidden, 3, output, loss, weighted=weighted))
     targets = np.eye(3)[rng.integers(3, size=6)]
     values = {p: rng.normal(size=p.shape) for p in problem.parameters}
     values |= {problem.x: rng.normal(size=(6, 4)), problem.t: targets}

@@ -1,6 +1,7 @@
 """Estimators with scikit-learn's interface: thin words over Kokuban's expressions."""
 
 from kokuban.estimators.autoencoder import Autoencoder
+from kokuban.estimators.loading import load
 from kokuban.estimators.mlp import MLPClassifier, MLPRegressor
 
-__all__ = ["Autoencoder", "MLPClassifier", "MLPRegressor"]
+__all__ = ["Autoencoder", "MLPClassifier", "MLPRegressor", "load"]

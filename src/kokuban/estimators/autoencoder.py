@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.callback import with_callbacks
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -14,18 +16,17 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
-from kokuban import ops
 from kokuban.errors import DataError, SettingError
-from kokuban.estimators.base import NetworkEstimator, Raw, by_symbol, is_stochastic
-from kokuban.estimators.network import ACTIVATIONS, Problem, autoencoder, program
-from kokuban.estimators.rows import mean_in_blocks, rows_of
-from kokuban.estimators.settings import Settings, keep
+from kokuban.estimators.base import Given, NetworkEstimator, is_stochastic
+from kokuban.estimators.network import Problem, autoencoder, program
+from kokuban.estimators.outputs import ACTIVATIONS, OF_NUMBERS, Activation, Loss
+from kokuban.estimators.rows import blocks, rows_of
+from kokuban.estimators.settings import Settings
 from kokuban.expr import symbols
-from kokuban.train.loop import Arrays
-from kokuban.train.network import WEIGHTS
 
 
 @final
+@dataclass(eq=False, repr=False)
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEstimator):
     """A network that learns its own input through a narrow layer, the code.
 
@@ -37,8 +38,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     Rumelhart et al., "Learning internal representations by error propagation" (1986).
 
     Parameters: hidden_layer_sizes, (32,); activation f, and output_activation, any of
-    MLPClassifier's; tied; all others as in MLPClassifier. Early stopping watches the
-    score, minus the mean squared error of held-out samples.
+    MLPClassifier's; tied; loss, "squared_error" or one of MLPRegressor's others; all
+    others as in MLPClassifier. What is set for a hidden layer on the way down holds for
+    the one of its size on the way up. Early stopping watches the score, minus the mean
+    squared error of held-out samples, unless `scoring` says something else.
 
     Fitted attributes: coefs_ (the weights down, and those up unless tied), intercepts_
     (all biases b, then c); loss_, loss_curve_ (the reconstruction's loss, epoch by
@@ -48,53 +51,39 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     batch of rows at a time. The errors are those of MLPClassifier.
     """
 
-    output_activation: str
-    tied: bool
+    hidden_layer_sizes: Any = (32,)
+    _: KW_ONLY
+    tied: bool = True
+    output_activation: Activation = "identity"
+    loss: Loss = "squared_error"
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **Settings._parameter_constraints,
         "tied": ["boolean"],
-        "output_activation": [str],
+        "output_activation": [str, callable],
+        "loss": [str, callable],
     }
     _known_names: ClassVar[dict[str, Collection[str]]] = {
         **Settings._known_names,
         "output_activation": ACTIVATIONS,
+        "loss": ("squared_error", *OF_NUMBERS),
     }
 
-    def __init__(
+    @with_callbacks
+    def fit(
         self,
-        hidden_layer_sizes: Any = (32,),
-        activation: str = "relu",
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
         *,
-        tied: bool = True,
-        output_activation: str = "identity",
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-    ) -> None:
-        keep(self, locals())
+        X_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Autoencoder:
+        """Fit to the samples X, N×d; y is ignored. Returns the estimator.
 
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Autoencoder:
-        """Fit to the samples X, N×d; y is ignored. Returns the estimator."""
-        self._fit(X, None, sample_weight)
+        X_val and sample_weight_val are data to validate with, as in MLPClassifier.
+        """
+        self._fit(Given(X, None, sample_weight), Given(X_val, None, sample_weight_val))
         return self
 
     @available_if(is_stochastic)
@@ -102,20 +91,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         self, X: Any, y: Any = None, sample_weight: Any = None
     ) -> Autoencoder:
         """One epoch over the samples given, from the values there are; y is ignored."""
-        self._fit(X, None, sample_weight, incremental=True)
+        self._fit(Given(X, None, sample_weight), Given(), incremental=True)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
         """The codes of the samples: N×d to N×h."""
-        check_is_fitted(self)
-        X = self._matrix(X, reset=False)
-        problem = self._problem(self._units(), False)
+        problem, X = self._ready(X)
         assert problem.code is not None
-        return self._run(problem, problem.code, X, self._values(problem, self._dtype))
+        return self._run(problem, problem.code, X)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The samples that codes stand for: N×h to N×d."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coefs_")
         X = check_array(X, dtype=(np.float64, np.float32), input_name="X")
         problem = self._problem(self._units(), False)
         assert problem.decoded is not None
@@ -128,13 +115,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Minus the mean squared error over all entries; y is ignored."""
-        check_is_fitted(self)
-        X = self._matrix(X, reset=False)
+        problem, X = self._ready(X)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X, dtype=X.dtype)
-        problem = self._problem(self._units(), sample_weight is not None)
-        raw = by_symbol(problem, X, None, sample_weight)
-        return self._validation_score(problem, raw, self._values(problem, self._dtype))
+        y = self._run(problem, problem.output, X)
+        return self._score_of(X, y, sample_weight)
 
     @property
     def _n_features_out(self) -> int:
@@ -142,30 +127,34 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
         return self._units()[-1]
 
     def _validated(
-        self, X: Any, y: Any, incremental: bool, reset: bool
+        self, given: Given, incremental: bool, reset: bool
     ) -> tuple[Any, None]:
         if not self._hidden_sizes():
             raise SettingError("An autoencoder needs a hidden layer: that is its code.")
-        return self._matrix(X, reset=reset), None
+        return self._matrix(given.X, reset=reset), None
 
-    def _output_name(self) -> str:
+    def _validated_more(self, given: Given) -> tuple[Any, None]:
+        return self._matrix(given.X, reset=False), None
+
+    def _output_name(self) -> Activation:
         return self.output_activation
 
     def _problem(self, units: tuple[int, ...], weighted: bool) -> Problem:
-        return autoencoder(
-            units, self.activation, self.out_activation_, self.tied, weighted
-        )
+        inputs, *hidden = units
+        design = self._design(inputs, hidden, inputs, self.loss, weighted)
+        return autoencoder(design, self.tied)
 
     def _units(self) -> tuple[int, ...]:
         down = self.coefs_ if self.tied else self.coefs_[: len(self.coefs_) // 2]
         return (len(down[0]), *(coef.shape[1] for coef in down))
 
-    def _validation_score(self, problem: Problem, held_out: Raw, values: Arrays) -> float:
-        weights = WEIGHTS if WEIGHTS in held_out else None
-        error = program(ops.mse(problem.output, problem.x, weights=weights))
-        data = {s: rows_of(v, self._dtype) for s, v in held_out.items()}
-        (found,) = mean_in_blocks(error, data, values, self._dtype)
-        return -float(found[0, 0])
+    def _score_of(self, t: Any, y: np.ndarray, weights: Any) -> float:
+        rows = rows_of(t, self._dtype)
+        parts = (np.mean((y[part] - rows[part]) ** 2, axis=1) for part in blocks(rows))
+        return -float(np.average(np.concatenate([*parts]), weights=weights))
+
+    def _truth(self, t: Any) -> None:
+        """A scorer finds the target in X."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Minimum:
     loss         the reported loss there
     iterations   how many were made
     interrupted  whether Ctrl-C ended it
+    stopped      whether `listen` did
     complaint    why it did not converge; empty if it did
     """
 
@@ -30,6 +31,7 @@ class Minimum:
     loss: float
     iterations: int
     interrupted: bool
+    stopped: bool
     complaint: str
 
 
@@ -41,14 +43,15 @@ def minimise(
     max_iter: int,
     max_fun: int,
     tol: float,
-    verbose: bool,
+    listen: Callable[[Arrays, float], bool],
 ) -> Minimum:
     """The parameters that minimise the objective over all rows, from `start` on.
 
     In float64, until no entry of the gradient is above `tol`. Liu and Nocedal, "On the
     limited memory BFGS method for large scale optimization" (1989), as in Byrd et al.,
     "A limited memory algorithm for bound constrained optimization" (1995), without
-    bounds. Ctrl-C ends the search after the iteration under way.
+    bounds. `listen` hears of each iteration's parameters and objective, and ends the
+    search by returning True; Ctrl-C ends it after the iteration under way.
     """
     from scipy.optimize import minimize
 
@@ -56,11 +59,13 @@ def minimise(
 
     def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         values = {**start, **_unpacked(problem, start, x)}
-        loss, *gradients = mean_in_blocks(slope, data, values, np.float64)
+        loss, *gradients = mean_in_blocks(slope, data, values, np.float64, problem.whole)
         return float(loss[0, 0]), np.concatenate([g.ravel() for g in gradients])
 
     with np.errstate(all="ignore"), Interrupt() as interrupt:
-        listener = _Listener(interrupt, verbose)
+        listener = _Listener(
+            interrupt, lambda x, f: listen(_unpacked(problem, start, x), f)
+        )
         found = minimize(
             loss_and_gradient,
             np.concatenate([start[s].ravel() for s in problem.parameters]),
@@ -71,13 +76,18 @@ def minimise(
         )
         values = _unpacked(problem, start, found.x)
         (loss,) = mean_in_blocks(
-            program(problem.reported), data, {**start, **values}, np.float64
+            program(problem.reported),
+            data,
+            {**start, **values},
+            np.float64,
+            problem.whole,
         )
     return Minimum(
         values,
         float(loss[0, 0]),
         min(found.nit, max_iter),
-        listener.ended,
+        listener.interrupted,
+        listener.stopped,
         "" if found.status == 0 else str(found.message),
     )
 
@@ -97,16 +107,15 @@ class _Listener:
     """Called after each iteration; StopIteration ends the search where it stands."""
 
     interrupt: Interrupt
-    verbose: bool
-    done: int = 0
-    ended: bool = False
+    listen: Callable[[np.ndarray, float], bool]
+    interrupted: bool = False
+    stopped: bool = False
 
     def __call__(self, intermediate_result: Any) -> None:
-        self.done += 1
-        if self.verbose:
-            print(f"Iteration {self.done}, loss = {intermediate_result.fun:.8f}")
+        self.stopped = self.listen(intermediate_result.x, intermediate_result.fun)
         try:
             self.interrupt.here()
         except KeyboardInterrupt:
-            self.ended = True
-            raise StopIteration from None
+            self.interrupted = True
+        if self.stopped or self.interrupted:
+            raise StopIteration

@@ -1,22 +1,32 @@
 """What the estimators compute, as expressions, and the programs that run them.
 
-Expressions are interned, so the same sizes and names give the same `Problem`, and what
-is prepared for it (gradients, programs, a trainer) is kept for the next fit.
+Expressions are interned, so the same design gives the same `Problem`, and what is
+prepared for it (gradients, programs, a trainer) is kept for the next fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
 from kokuban import ops
+from kokuban.estimators.outputs import Activation, Loss, activation, judged
 from kokuban.expr import Expr, Symbol, input, size, substitute, symbol, target
 from kokuban.gradient import grad
-from kokuban.nn import Affine, Build, Layer, Sequential, Sigmoid, TiedAffine
-from kokuban.nn.activations import BY_NAME
+from kokuban.nn import (
+    Affine,
+    BatchNorm,
+    Build,
+    Dropout,
+    Layer,
+    LayerNorm,
+    Sequential,
+    TiedAffine,
+)
+from kokuban.nn.build import Initial
 from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
@@ -25,187 +35,189 @@ from kokuban.train.loop import Trainer
 from kokuban.train.network import WEIGHTS
 
 ALPHA = symbol("alpha", SCALAR, "setting")  # the strength of the L2 penalty
-EPSILON = symbol("epsilon", SCALAR, "setting")  # the rounding unit of the run's type
-TINY = 1e-30  # above 0 in float32 too
 
-ACTIVATIONS: dict[str, type[Layer]] = {**BY_NAME, "logistic": Sigmoid}
+NORMALIZATIONS: dict[str, type[BatchNorm | LayerNorm]] = {
+    "batch": BatchNorm,
+    "layer": LayerNorm,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """A hidden layer: how many units, what they do, and how many are dropped."""
+
+    size: int
+    activation: Activation = "relu"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """All that decides a network and its loss.
+
+    inputs, outputs   d and k
+    hidden            the hidden layers; an autoencoder's down to its code
+    out               the output activation
+    loss              by name, or a function (y, t)
+    normalization     between a hidden layer's affine part and its activation
+    weighted          whether samples have weights
+    """
+
+    inputs: int
+    hidden: tuple[Hidden, ...]
+    outputs: int
+    out: Activation
+    loss: Loss
+    normalization: str | None = None
+    weighted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A network and its loss, in the symbols below. Shapes: X N×d, T N×k, U N×k.
 
-    sizes       of the layers, from d to k
-    x, t        the symbols of the data; an autoencoder's T is X
-    weights     the matrices W, in the order of coefs_
-    biases      the rows b, in the order of intercepts_
-    output      the prediction
-    objective   what is minimised: its gradients are followed
-    reported    the same as scikit-learn reports it
-    layers      each layer's name and output, for messages
-    code        an autoencoder's middle layer, N×h, and `decoded` the output as an
-                expression of it, by the symbol H
+    sizes        of the layers, from d to k
+    activations  the activation that each weight's scale is chosen for
+    x, t         the symbols of the data; an autoencoder's T is X
+    weights      the matrices W, in the order of coefs_
+    biases       the rows b, in the order of intercepts_
+    norms        the normalisations' rows and how they begin
+    hidden       the hidden layers' outputs, as prediction computes them
+    output       the prediction
+    objective    what training minimises, dropout and batch statistics in it
+    reported     the same as scikit-learn reports it
+    evaluation   the reported loss as prediction computes it, without the penalty
+    updates      new values of the running statistics
+    layers       each layer's name and output in training, for messages
+    whole        whether the loss can be computed of all rows at once only
+    code         an autoencoder's middle layer, N×h, and `decoded` the output as an
+                 expression of it, by the symbol H
     """
 
     sizes: tuple[int, ...]
+    activations: tuple[Activation, ...]
     x: Symbol
     t: Symbol | None
     weights: tuple[Symbol, ...]
     biases: tuple[Symbol, ...]
+    norms: tuple[tuple[Symbol, Initial], ...]
+    hidden: tuple[Expr, ...]
     output: Expr
     objective: Expr
     reported: Expr
+    evaluation: Expr
+    updates: tuple[tuple[Symbol, Expr], ...]
     layers: tuple[tuple[str, Expr], ...]
+    whole: bool
     code: Expr | None = None
     decoded: Expr | None = None
 
     @property
     def parameters(self) -> tuple[Symbol, ...]:
-        """All parameters: the weights, then the biases."""
-        return self.weights + self.biases
+        """All parameters: the weights, the biases, then the normalisations'."""
+        own = tuple(s for s, _ in self.norms if s.role == "parameter")
+        return self.weights + self.biases + own
 
 
-Measure = Callable[[Expr, Expr, Expr | None], Expr]  # (U, T, weights) -> 1×1
+Block = list[Layer]  # a hidden layer with its normalisation, activation and dropout
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What becomes of the last layer's U: its prediction, and how that is judged.
-
-    `reported` differs from `objective` where scikit-learn's loss attributes do not show
-    what its gradients follow.
-    """
-
-    link: Callable[[Expr], Expr]
-    objective: Measure
-    reported: Measure
+def _block(affine: Layer, hidden: Hidden, normalization: str | None) -> Block:
+    block = [affine]
+    if normalization is not None:
+        block.append(NORMALIZATIONS[normalization](hidden.size))
+    block.append(activation(hidden.activation))
+    if hidden.dropout:
+        block.append(Dropout(hidden.dropout))
+    return block
 
 
-def _mean(losses: Expr, weights: Expr | None) -> Expr:
-    """The mean over samples of each row's sum, or the mean weighted by sample."""
-    if weights is None:
-        return ops.sum(losses) / size("N")
-    return ops.sum(losses * weights) / ops.sum(weights)
-
-
-def _clipped(y: Expr) -> Expr:
-    """Probabilities held at least a rounding unit away from 0 and 1."""
-    return ops.maximum(ops.minimum(y, 1 - EPSILON), EPSILON)
-
-
-def _squared_error(link: Callable[[Expr], Expr]) -> Output:
-    """1/2 Σ (y - t)² a sample; reported as the mean over the outputs instead."""
-
-    def objective(u: Expr, t: Expr, weights: Expr | None) -> Expr:
-        return _mean(0.5 * (link(u) - t) ** 2, weights)
-
-    def reported(u: Expr, t: Expr, weights: Expr | None) -> Expr:
-        return objective(u, t, weights) / size(t.shape[1])
-
-    return Output(link, objective, reported)
-
-
-def _poisson_deviance(u: Expr, t: Expr, weights: Expr | None) -> Expr:
-    """Σ t ln(t/y) - t + y a sample, y = e^u: 0 where y = t."""
-    least = t * ops.log(ops.maximum(t, TINY)) - t  # t ln t, 0 at t = 0
-    return _mean(least + (ops.exp(u) - t * u), weights)
-
-
-# By the name in out_activation_. The log-losses are followed in their stable form and
-# reported with clipped probabilities.
-OUTPUTS = {
-    "softmax": Output(
-        ops.softmax,
-        lambda u, t, w: ops.softmax_cross_entropy(u, t, weights=w),
-        lambda u, t, w: ops.cross_entropy(_clipped(ops.softmax(u)), t, weights=w),
-    ),
-    "logistic": Output(
-        ops.sigmoid,
-        lambda u, t, w: ops.sigmoid_cross_entropy(u, t, weights=w),
-        lambda u, t, w: ops.binary_cross_entropy(_clipped(ops.sigmoid(u)), t, weights=w),
-    ),
-    "identity": _squared_error(ops.identity),
-    "exp": Output(
-        ops.exp,
-        lambda u, t, w: _mean(ops.exp(u) - t * u, w),
-        _poisson_deviance,
-    ),
-}
+def _through(blocks: Sequence[Block], x: Expr, build: Build) -> list[Expr]:
+    """The output of each block."""
+    outputs = []
+    for block in blocks:
+        x = Sequential(*block)(x, build)
+        outputs.append(x)
+    return outputs
 
 
 def _problem(
-    sizes: tuple[int, ...],
-    t: Symbol | None,
-    u: Expr,
-    build: Build,
-    output: Output,
-    weighted: bool,
+    design: Design, hidden: Sequence[Hidden], blocks: Sequence[Block], t: Symbol | None
 ) -> Problem:
-    """The problem of a network with the last layer U: the loss with its L2 penalty.
+    """The problem of a network of blocks, the last its output: a loss with a penalty.
 
     α/(2S) Σ w², S the number of samples or the sum of their weights.
     """
-    x = _input(sizes)
-    truth = x if t is None else t
-    sample_weight = WEIGHTS if weighted else None
-    weights = tuple(s for s in build.initial if s.name.startswith("W"))
-    biases = tuple(s for s in build.initial if s not in weights)
-    penalty = ops.l2(weights[0])
-    for w in weights[1:]:
-        penalty = penalty + ops.l2(w)
-    total = size("N") if sample_weight is None else ops.sum(sample_weight)
-    shrinkage = ALPHA * penalty / total
+    x = input("X", ("N", design.inputs))
+    training, prediction = Build(training=True), Build(training=False)
+    *_, u = _through(blocks, x, training)
+    *plain, last = _through(blocks, x, prediction)
+    begins = {**training.initial, **prediction.initial}
+    weights = tuple(s for s in begins if s.name.startswith("W"))
+    biases = tuple(s for s in begins if s.name.startswith(("b", "c")))
+    norms = tuple((s, b) for s, b in begins.items() if s not in weights + biases)
+    truth, counts = (x if t is None else t), (WEIGHTS if design.weighted else None)
+    output = judged(design.loss, design.out, design.outputs)
+    shrinkage = _shrinkage(weights, counts)
+    kinds = tuple(h.activation for h in hidden)
     return Problem(
-        sizes,
-        x,
-        t,
-        weights,
-        biases,
-        output.link(u),
-        output.objective(u, truth, sample_weight) + shrinkage,
-        output.reported(u, truth, sample_weight) + shrinkage,
-        tuple(build.outputs),
+        sizes=(design.inputs, *(h.size for h in hidden), design.outputs),
+        activations=(*kinds, *kinds[-1:]),
+        x=x,
+        t=t,
+        weights=weights,
+        biases=biases,
+        norms=norms,
+        hidden=tuple(plain),
+        output=output.link(last),
+        objective=output.objective(u, truth, counts) + shrinkage,
+        reported=output.reported(u, truth, counts) + shrinkage,
+        evaluation=output.reported(last, truth, counts),
+        updates=tuple(training.updates.items()),
+        layers=tuple(training.outputs),
+        whole=output.whole,
     )
 
 
-def _input(sizes: tuple[int, ...]) -> Symbol:
-    return input("X", ("N", sizes[0]))
+def _shrinkage(weights: Sequence[Symbol], counts: Symbol | None) -> Expr:
+    penalty = ops.l2(weights[0])
+    for w in weights[1:]:
+        penalty = penalty + ops.l2(w)
+    return ALPHA * penalty / (size("N") if counts is None else ops.sum(counts))
 
 
 @lru_cache(maxsize=64)
-def perceptron(
-    units: tuple[int, ...], activation: str, output: str, weighted: bool
-) -> Problem:
-    """Affine layers of the sizes `units`, inputs first, an activation between them."""
-    layers: list[Layer] = []
-    for inputs, outputs in pairwise(units):
-        if layers:
-            layers.append(ACTIVATIONS[activation]())
-        layers.append(Affine(inputs, outputs))
-    build, t = Build(training=True), target("T", ("N", units[-1]))
-    u = Sequential(*layers)(_input(units), build)
-    return _problem(units, t, u, build, OUTPUTS[output], weighted)
+def perceptron(design: Design) -> Problem:
+    """Affine layers, each but the last with its activation."""
+    units = (design.inputs, *(h.size for h in design.hidden), design.outputs)
+    *inner, last = (Affine(a, b) for a, b in pairwise(units))
+    blocks = [
+        _block(affine, h, design.normalization)
+        for affine, h in zip(inner, design.hidden, strict=True)
+    ]
+    t = target("T", ("N", design.outputs))
+    return _problem(design, design.hidden, [*blocks, [last]], t)
 
 
 @lru_cache(maxsize=64)
-def autoencoder(
-    units: tuple[int, ...], activation: str, output: str, tied: bool, weighted: bool
-) -> Problem:
-    """Down through the sizes `units` to the code and up again to the input.
+def autoencoder(design: Design, tied: bool) -> Problem:
+    """Down through the hidden layers to the last, the code, and up again to the input.
 
-    With `tied` each layer up has the transposed weight of its layer down.
+    With `tied` each layer up has the transposed weight of its layer down. A hidden layer
+    on the way up is like the one of its size on the way down.
     """
+    units = (design.inputs, *(h.size for h in design.hidden))
     down = [Affine(a, b) for a, b in pairwise(units)]
     up: list[Layer] = [
         TiedAffine(a) if tied else Affine(a.outputs, a.inputs) for a in reversed(down)
     ]
-    act, link, build = ACTIVATIONS[activation], ACTIVATIONS[output](), Build(True)
-    encoder = Sequential(*(part for a in down for part in (a, act())))
-    decoder = Sequential(*[part for a in up for part in (act(), a)][1:])
-    code = encoder(_input(units), build)
-    u, error = decoder(code, build), _squared_error(lambda v: link(v, build))
-    sizes = (*units, *reversed(units[:-1]))
-    found = _problem(sizes, None, u, build, error, weighted)
+    hidden = (*design.hidden, *reversed(design.hidden[:-1]))
+    blocks = [
+        _block(affine, h, design.normalization)
+        for affine, h in zip([*down, *up[:-1]], hidden, strict=True)
+    ]
+    found = _problem(design, hidden, [*blocks, [up[-1]]], None)
+    code = found.hidden[len(down) - 1]
     (decoded,) = substitute([found.output], {code: input("H", code.shape)})
     return replace(found, code=code, decoded=decoded)
 
@@ -224,20 +236,30 @@ def loss_and_gradients(problem: Problem) -> Program:
 
 
 @lru_cache(maxsize=64)
+def slope_by_input(problem: Problem) -> Program:
+    """Σ Y ⊙ P by X, N×d: with one 1 in each row of P, that output's slope by the row."""
+    chosen = input("P", problem.output.shape)
+    return Program(simplify_all([grad(ops.sum(problem.output * chosen), problem.x)]))
+
+
+@lru_cache(maxsize=64)
 def _template(problem: Problem, optimizer: Optimizer, dtype: str) -> Trainer:
     return Trainer(
         problem.objective,
         optimizer,
         {},
+        updates=dict(problem.updates),
         reported=problem.reported,
         layers=problem.layers,
         dtype=dtype,
     )
 
 
-def trainer(problem: Problem, optimizer: Optimizer, dtype: str) -> Trainer:
+def trainer(problem: Problem, optimizer: Optimizer, dtype: str, seed: int) -> Trainer:
     """A trainer whose slots are 0 and whose other values are still to be given.
 
     Copies of one template share its program and nothing that changes.
     """
-    return copy(_template(problem, optimizer, dtype))
+    made = copy(_template(problem, optimizer, dtype))
+    made.seed = seed
+    return made

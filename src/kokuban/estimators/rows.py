@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,32 +51,34 @@ def blocks(data: Data) -> list[slice]:
 
 
 def in_blocks(
-    program: Program, x: Symbol, data: Data, values: Arrays, dtype: Any
+    program: Program, data: Mapping[Symbol, Data], values: Arrays, dtype: Any
 ) -> np.ndarray:
-    """The first output of a program for all rows of the data x."""
+    """The first output of a program for all rows of the data."""
     with np.errstate(over="ignore", invalid="ignore"):
         found: list[np.ndarray] = [
-            program({**values, x: data[part]}, np, dtype)[0] for part in blocks(data)
+            program({**values, **{s: v[part] for s, v in data.items()}}, np, dtype)[0]
+            for part in blocks(next(iter(data.values())))
         ]
     return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def mean_in_blocks(
-    program: Program, data: Mapping[Symbol, Data], values: Arrays, dtype: Any
+    program: Program,
+    data: Mapping[Symbol, Data],
+    values: Arrays,
+    dtype: Any,
+    whole: bool = False,
 ) -> list[np.ndarray]:
     """A program's outputs over all rows: each a mean over samples with an L2 penalty.
 
     A block counts by its share p of the samples (or of their weights S). With the
-    penalty α p/(2 p S) Σ w² in each, the sum of p times it is α/(2S) Σ w² again.
+    penalty α p/(2 p S) Σ w² in each, the sum of p times it is α/(2S) Σ w² again. What is
+    no mean is computed of all rows at once, the `whole`.
     """
-    parts = blocks(next(iter(data.values())))
-    counts = [_count(data, part) for part in parts]
-    total = sum(counts)
     result: list[np.ndarray] = []
-    for part, count in zip(parts, counts, strict=True):
-        if count == 0:  # its samples' weights are 0, and so is its share
+    for share, part in _shares(data, whole):
+        if share == 0:  # its samples' weights are 0
             continue
-        share = count / total
         given = {s: v[part] for s, v in data.items()}
         alpha = {ALPHA: share * values[ALPHA]}
         with np.errstate(over="ignore", invalid="ignore"):
@@ -84,6 +86,34 @@ def mean_in_blocks(
         found = [share * y for y in outputs]
         result = [a + b for a, b in zip(result, found, strict=True)] if result else found
     return result
+
+
+def judged_in_blocks(
+    program: Program,
+    data: Mapping[Symbol, Data],
+    values: Arrays,
+    dtype: Any,
+    whole: bool,
+) -> tuple[float, np.ndarray]:
+    """A program's loss, a mean over samples, and its outputs for all rows."""
+    loss, outputs = 0.0, []
+    for share, part in _shares(data, whole):
+        given = {s: v[part] for s, v in data.items()}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found, y = program({**values, **given}, np, dtype)
+        loss += share * float(found[0, 0]) if share else 0.0
+        outputs.append(y)
+    return loss, outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+
+def _shares(data: Mapping[Symbol, Data], whole: bool) -> Iterator[tuple[float, slice]]:
+    """The blocks of rows, each with its share."""
+    first = next(iter(data.values()))
+    parts = [slice(0, first.shape[0])] if whole else blocks(first)
+    counts = [_count(data, part) for part in parts]
+    total = sum(counts)
+    for part, count in zip(parts, counts, strict=True):
+        yield count / total, part
 
 
 def _count(data: Mapping[Symbol, Data], part: slice) -> float:

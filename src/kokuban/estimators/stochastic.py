@@ -1,8 +1,9 @@
-"""SGD and Adam over batches, epoch by epoch, in the way of scikit-learn's solvers."""
+"""Optimizers over batches, epoch by epoch, in the way of scikit-learn's solvers."""
 
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,83 +13,103 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
 from kokuban.errors import DataError, NonFiniteError
+from kokuban.estimators.callbacks import Tasks
+from kokuban.estimators.fitted import Solver, attributes
 from kokuban.estimators.network import Problem, trainer
 from kokuban.estimators.rows import Data
-from kokuban.estimators.settings import Settings, Solver
+from kokuban.estimators.settings import Settings
+from kokuban.estimators.validation import HeldOut
 from kokuban.expr import Symbol
-from kokuban.optim import InverseScaling, Progress
+from kokuban.optim import InverseScaling, Optimizer, Progress, Schedule
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, Trainer, batches, one_pass
+from kokuban.train.loop import Trainer, batches, one_pass
 from kokuban.train.network import WEIGHTS
 from kokuban.train.state import State
 
 SMALLEST_RATE = 1e-6  # where the adaptive learning rate ends
-Score = Callable[[Arrays], float]
 
 
 @dataclass(slots=True)
 class Descent:
     """A stochastic fit under way; the estimator's records are filled as it goes.
 
-    `score` gives the validation score of the values there are, larger is better, where
-    early stopping watches it; otherwise the training loss is watched.
+    The validation score is watched by early stopping, otherwise the training loss is.
+    Without `tasks` it is a partial fit: one epoch, to which no callback listens.
     """
 
     estimator: Settings
     problem: Problem
     data: Mapping[Symbol, Data]
-    score: Score | None
+    held_out: HeldOut | None
+    tasks: Tasks | None
+    rule: Optimizer
     run: Trainer
 
-    def go(self, epochs: int, *, partial: bool) -> None:
-        """Train for so many epochs at most; fewer if nothing improves any more.
+    def go(self) -> None:
+        """Train for max_iter epochs at most; fewer if nothing improves any more.
 
         Ctrl-C ends training after the step under way and keeps what was learned. Raises
         NonFiniteError where the loss or a weight is no longer finite, and DataError where
         a batch's sample weights are 0.
         """
-        fitted = self.estimator
-        fitted.n_iter_ = 0
+        fitted, history = self.estimator, self.estimator.history_
+        fitted.n_iter_, history.stopped = 0, "epochs"
         try:
             with Interrupt() as interrupt:
-                ended = self._epochs(epochs, interrupt)
+                self._epochs(interrupt)
         except KeyboardInterrupt:
             self._store()
+            history.stopped = "interrupted"
             warnings.warn(
                 f"Training was interrupted after {fitted.n_iter_} whole epochs; the "
                 "estimator keeps what it has learned.",
-                stacklevel=5,
+                stacklevel=6,
             )
-            ended = True
-        if self.score is not None:
-            fitted.coefs_, fitted.intercepts_ = fitted._best
+        if fitted.early_stopping:
+            fitted._take(fitted._best)
         else:
             self.run.require_finite(self.run.values)
-        if not ended and not partial:
+        # a schedule plans for its end
+        planned = self.tasks is None or isinstance(self.rule.rate, Schedule)
+        if history.stopped == "epochs" and not planned:
+            solver = fitted.solver
+            name = solver if isinstance(solver, str) else type(solver).__name__
             warnings.warn(
-                f"{fitted.solver} did not converge in max_iter={epochs} epochs.",
+                f"{name} did not converge in max_iter={fitted.max_iter} epochs.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
-    def _epochs(self, epochs: int, interrupt: Interrupt) -> bool:
-        """Whether training ended by itself, before the number of epochs."""
-        fitted = self.estimator
+    def _epochs(self, interrupt: Interrupt) -> None:
+        """Epoch after epoch, until one says that training ends."""
         rows = self.data[self.problem.x].shape[0]
         size, order = self._batch_size(rows), np.arange(rows)
+        epochs = 1 if self.tasks is None else self.estimator.max_iter
         for _ in range(epochs):
-            if fitted.shuffle:
-                order = shuffle(order, random_state=fitted._random_state)
-            fitted.loss_ = self._pass(order, size, interrupt)
-            fitted.loss_curve_.append(fitted.loss_)
-            fitted.n_iter_, fitted.t_ = fitted.n_iter_ + 1, fitted.t_ + rows
-            self._store()
-            self._say(f"Iteration {fitted.n_iter_}, loss = {fitted.loss_:.8f}")
-            finite = self._watch()
-            self._schedule()
-            if not finite or self._out_of_patience():
-                return True
-        return False
+            if self.tasks is not None:
+                self.tasks.begin("epoch")
+            if self.estimator.shuffle:
+                order = shuffle(order, random_state=self.estimator._random_state)
+            ended = self._epoch(order, size, interrupt)
+            stopped = self.tasks is not None and self.tasks.end(self.estimator._learned)
+            if ended or stopped:
+                self.estimator.history_.stopped = ended or "callback"
+                return
+
+    def _epoch(self, order: np.ndarray, size: int, interrupt: Interrupt) -> str:
+        """One epoch with its records; why training ends with it, or nothing."""
+        fitted, began = self.estimator, time.perf_counter()
+        fitted.loss_ = self._pass(order, size, interrupt)
+        fitted.loss_curve_.append(fitted.loss_)
+        fitted.n_iter_, fitted.t_ = fitted.n_iter_ + 1, fitted.t_ + len(order)
+        fitted._optimizer.epoch += 1
+        self._store()
+        self._say(f"Iteration {fitted.n_iter_}, loss = {fitted.loss_:.8f}")
+        finite = self._watch(began)
+        self._schedule()
+        if not finite:
+            return "diverged"
+        return "early stopping" if self._out_of_patience() else ""
 
     def _batch_size(self, rows: int) -> int:
         wanted = self.estimator.batch_size
@@ -98,27 +119,41 @@ class Descent:
             warnings.warn(
                 f"batch_size={wanted} is more than the {rows} samples there are; all of "
                 "them make one batch.",
-                stacklevel=7,
+                stacklevel=8,
             )
         return min(int(wanted), rows)
 
     def _pass(self, order: np.ndarray, size: int, interrupt: Interrupt) -> float:
         """One pass in this order: the mean loss, or NaN where early stopping goes on."""
         self._require_weights(order, size)
-        rate = self.estimator._optimizer.learning_rate
         try:
             return one_pass(
                 self.run,
                 self.data,
                 order,
                 size,
-                rate,
+                self._rate(len(order), size),
                 after_step=lambda done, total: interrupt.here(),
             )
         except NonFiniteError:
-            if self.score is None:
+            if not self.estimator.early_stopping:
                 raise
             return math.nan
+
+    def _rate(self, rows: int, size: int) -> float | Callable[[int], float]:
+        """The learning rate of this epoch, or that of each step in it."""
+        solver = self.estimator._optimizer
+        if not isinstance(self.rule.rate, Schedule):
+            return solver.learning_rate
+        planned = self.estimator.max_iter * len(batches(rows, size))
+        total = None if self.tasks is None else planned
+
+        def rate(step: int) -> float:
+            at = Progress(step, solver.epoch, solver.epoch * rows, total)
+            solver.learning_rate = self.rule.rate_at(at)
+            return solver.learning_rate
+
+        return rate
 
     def _require_weights(self, order: np.ndarray, size: int) -> None:
         """DataError where a batch's weights sum to 0, so that it has no mean loss."""
@@ -135,7 +170,7 @@ class Descent:
     def _store(self) -> None:
         """Keep what a whole number of steps has left in the estimator."""
         state, fitted = self.run.state, self.estimator
-        fitted._store(self.problem, state.values)
+        fitted._take(attributes(self.problem, state.values))
         fitted._optimizer.step = state.step
         fitted._optimizer.slots = {s: state.values[s] for s in self.run.slots}
 
@@ -143,33 +178,48 @@ class Descent:
         if self.estimator.verbose:
             print(text)
 
-    def _watch(self) -> bool:
-        """Note whether the epoch was an improvement; whether it was finite at all."""
-        fitted = self.estimator
-        if self.score is None:
+    def _watch(self, began: float) -> bool:
+        """Record the epoch and whether it was an improvement; was it finite at all?"""
+        fitted, score = self.estimator, self._record(began)
+        if not fitted.early_stopping:
             assert fitted.best_loss_ is not None
             self._count(fitted.loss_ <= fitted.best_loss_ - fitted.tol)
             fitted.best_loss_ = min(fitted.best_loss_, fitted.loss_)
             return True
         assert fitted.validation_scores_ is not None
         assert fitted.best_validation_score_ is not None
-        diverged = math.isnan(fitted.loss_)
-        score = math.nan if diverged else self.score(dict(self.run.values))
         fitted.validation_scores_.append(score)
         self._say(f"Validation score: {score:f}")
         self._count(score >= fitted.best_validation_score_ + fitted.tol)
         if score > fitted.best_validation_score_:
             fitted.best_validation_score_ = score
-            fitted._best = (fitted.coefs_, fitted.intercepts_)
+            fitted._best = fitted._learned()
+            fitted.history_.best_epoch = len(fitted.history_)
         if not math.isnan(score):
             return True
         warnings.warn(
             f"Training diverged in epoch {fitted.n_iter_}; the estimator keeps the epoch "
             "with the best validation score. A smaller learning_rate_init usually helps.",
             ConvergenceWarning,
-            stacklevel=7,
+            stacklevel=9,
         )
         return False
+
+    def _record(self, began: float) -> float:
+        """Add the epoch to the history; the validation score, NaN where there is none."""
+        fitted, score = self.estimator, math.nan
+        record = {
+            "epoch": len(fitted.history_) + 1.0,
+            "loss": fitted.loss_,
+            "rate": fitted._optimizer.learning_rate,
+        }
+        if self.held_out is not None and not math.isnan(fitted.loss_):
+            values = fitted._values(self.problem, fitted._dtype)
+            record["val_loss"], score = self.held_out.measured(values)
+            record["val_score"] = score
+        record["seconds"] = time.perf_counter() - began
+        fitted.history_.epochs.append(record)
+        return score
 
     def _count(self, improved: bool) -> None:
         fitted = self.estimator
@@ -188,7 +238,7 @@ class Descent:
         fitted = self.estimator
         if fitted._no_improvement_count <= fitted.n_iter_no_change:
             return False
-        watched = "training loss" if self.score is None else "validation score"
+        watched = "validation score" if fitted.early_stopping else "training loss"
         self._say(
             f"No {watched} better by tol={fitted.tol:g} in more than "
             f"{fitted.n_iter_no_change} epochs."
@@ -207,14 +257,19 @@ def descent(
     estimator: Settings,
     problem: Problem,
     data: Mapping[Symbol, Data],
-    score: Score | None,
-    partial: bool,
+    held_out: HeldOut | None,
+    tasks: Tasks | None,
 ) -> Descent:
     """A fit from the estimator's values on; a partial one keeps the solver's state."""
-    if not (partial and hasattr(estimator, "_optimizer")):
-        estimator._optimizer = Solver(float(estimator.learning_rate_init))
+    rule = estimator._rule()
+    if tasks is not None or not hasattr(estimator, "_optimizer"):
+        first = estimator.learning_rate_init
+        rate = first if isinstance(rule.rate, Schedule) else rule.rate
+        dropped = any(h.dropout for h in estimator._hidden(estimator._hidden_sizes()))
+        seed = estimator._random_state.randint(1 << 31) if dropped else 0
+        estimator._optimizer = Solver(float(rate), seed)
     before, dtype = estimator._optimizer, estimator._dtype
-    run = trainer(problem, estimator._rule(), np.dtype(dtype).name)
+    run = trainer(problem, rule, np.dtype(dtype).name, before.seed)
     slots = {**run.state.values, **before.slots}
     run.state = State(before.step, {**slots, **estimator._values(problem, dtype)})
-    return Descent(estimator, problem, data, score, run)
+    return Descent(estimator, problem, data, held_out, tasks, rule, run)

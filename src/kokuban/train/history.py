@@ -20,6 +20,7 @@ class History:
                  is validation data val_loss and val_… for each metric
     best_epoch   the epoch whose values the model keeps, where early stopping chose one
     stopped      why training ended: "epochs", "early stopping", "callback", "interrupted"
+                 or "diverged"
     """
 
     epochs: list[Record] = field(default_factory=list)

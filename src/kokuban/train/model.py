@@ -82,6 +82,16 @@ class Model:
         self._compiled, self._output = Compiled(simple), Compiled(simple[1:])
         self._prepared: Prediction | None = None
 
+    @classmethod
+    def from_network(
+        cls, network: Network, values: Mapping[Symbol, np.ndarray], dtype: Any
+    ) -> Model:
+        """A model of a network whose values are known; it keeps copies of them."""
+        model = cls.__new__(cls)
+        model._set_up(network, dtype)
+        model.values = {s: np.array(values[s], model.dtype) for s in network.values}
+        return model
+
     def __getstate__(self) -> dict[str, Any]:
         kept = ("network", "dtype", "values", "history", "extra")
         return {name: getattr(self, name) for name in kept}
@@ -428,15 +438,15 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise FileFormatError(
             f"{os.fspath(path)!r} is a {about.get('kind')} file, not a model."
         )
-    model = Model.__new__(Model)
-    model._set_up(Network.from_dict(about["network"]), about["dtype"])
-    wanted = {s.name: s for s in model.network.values}
+    network = Network.from_dict(about["network"])
+    wanted = {s.name: s for s in network.values}
     shapes = {name: array.shape for name, array in arrays.items()}
     if shapes != {name: s.shape for name, s in wanted.items()}:
         raise FileFormatError(
             f"{os.fspath(path)!r}: its arrays are not those of its expressions."
         )
-    model.values = {s: arrays[name] for name, s in wanted.items()}
+    values = {s: arrays[name] for name, s in wanted.items()}
+    model = Model.from_network(network, values, about["dtype"])
     model.extra = about["extra"]
     return model
 

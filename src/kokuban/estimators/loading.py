@@ -1,0 +1,50 @@
+"""Estimators back from the files that they were saved in."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from kokuban.errors import FileFormatError, KokubanError
+from kokuban.estimators.autoencoder import Autoencoder
+from kokuban.estimators.mlp import MLPClassifier, MLPRegressor
+from kokuban.estimators.saving import KEY, restored
+from kokuban.train import model as models
+
+KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Autoencoder)}
+
+MALFORMED = (
+    KokubanError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """The fitted estimator back from the file that its `save` wrote. No code is run.
+
+    An activation or a loss that was a function is the expressions that it gave for this
+    network. What the optimizer remembered is not in the file: partial_fit goes on from
+    the weights. Raises StorageError if the file cannot be read, FileFormatError if it is
+    damaged or holds no estimator.
+    """
+    model = models.load(path)
+    about = model.extra.get(KEY)
+    where = repr(os.fspath(path))
+    if not isinstance(about, dict):
+        raise FileFormatError(
+            f"{where} holds a model, but no estimator; kokuban.load reads it."
+        )
+    if about.get("class") not in KINDS:
+        raise FileFormatError(
+            f"{where} holds the unknown estimator {about.get('class')!r}."
+        )
+    try:
+        return restored(KINDS[about["class"]], about, model)
+    except MALFORMED as error:
+        raise FileFormatError(
+            f"{where}: the record of its estimator is malformed: {error}"
+        ) from error
