@@ -29,7 +29,7 @@ from kokuban.nn import (
 from kokuban.nn.build import Initial
 from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
-from kokuban.run import Program
+from kokuban.run.compiled import Compiled
 from kokuban.shape import SCALAR
 from kokuban.train.loop import Trainer
 from kokuban.train.network import WEIGHTS
@@ -223,23 +223,23 @@ def autoencoder(design: Design, tied: bool) -> Problem:
 
 
 @lru_cache(maxsize=128)
-def program(*outputs: Expr) -> Program:
+def program(*outputs: Expr) -> Compiled:
     """Expressions simplified and prepared to be run."""
-    return Program(simplify_all(outputs))
+    return Compiled(simplify_all(outputs))
 
 
 @lru_cache(maxsize=64)
-def loss_and_gradients(problem: Problem) -> Program:
+def loss_and_gradients(problem: Problem) -> Compiled:
     """The objective, then its gradient by each parameter."""
     gradients = grad(problem.objective, problem.parameters)
-    return Program(simplify_all([problem.objective, *gradients]))
+    return Compiled(simplify_all([problem.objective, *gradients]))
 
 
 @lru_cache(maxsize=64)
-def slope_by_input(problem: Problem) -> Program:
+def slope_by_input(problem: Problem) -> Compiled:
     """Σ Y ⊙ P by X, N×d: with one 1 in each row of P, that output's slope by the row."""
     chosen = input("P", problem.output.shape)
-    return Program(simplify_all([grad(ops.sum(problem.output * chosen), problem.x)]))
+    return Compiled(simplify_all([grad(ops.sum(problem.output * chosen), problem.x)]))
 
 
 @lru_cache(maxsize=64)

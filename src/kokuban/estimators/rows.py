@@ -10,7 +10,7 @@ import numpy as np
 from kokuban.errors import DataError
 from kokuban.estimators.network import ALPHA
 from kokuban.expr import Symbol
-from kokuban.run import Program
+from kokuban.run.compiled import Compiled
 from kokuban.train.loop import Arrays, batches
 from kokuban.train.network import WEIGHTS
 
@@ -51,7 +51,7 @@ def blocks(data: Data) -> list[slice]:
 
 
 def in_blocks(
-    program: Program, data: Mapping[Symbol, Data], values: Arrays, dtype: Any
+    program: Compiled, data: Mapping[Symbol, Data], values: Arrays, dtype: Any
 ) -> np.ndarray:
     """The first output of a program for all rows of the data."""
     with np.errstate(over="ignore", invalid="ignore"):
@@ -63,7 +63,7 @@ def in_blocks(
 
 
 def mean_in_blocks(
-    program: Program,
+    program: Compiled,
     data: Mapping[Symbol, Data],
     values: Arrays,
     dtype: Any,
@@ -89,7 +89,7 @@ def mean_in_blocks(
 
 
 def judged_in_blocks(
-    program: Program,
+    program: Compiled,
     data: Mapping[Symbol, Data],
     values: Arrays,
     dtype: Any,

@@ -511,6 +511,6 @@ class _Program:
             if not stored:
                 return ("temporary" if wide else "tall", index, 0.0)
             place = "full" if wide else "column"
-        elif tall and place == "full":
-            place = "column"
+        elif tall:
+            place = "column" if place in ("full", "column") else "scalar"
         return (place, self._operand(read), 0.0)

@@ -171,7 +171,8 @@ class _Schedule:
             return None
         if not free:
             return self._untangle()
-        chosen = eager or [t for t in free if t.kind == "feed"] or free
+        chosen = eager or [t for t in free if t.kind == "feed"]
+        chosen = chosen or [t for t in free if BATCH in t.frame] or free
         like = None if group is None else group.first.partition
         same = [t for t in chosen if t.partition == like]
         return self._do(min(same or chosen, key=self._number.__getitem__), None)
@@ -218,7 +219,9 @@ class _Schedule:
     def _within_reach(self, task: Task, done: frozenset[Task]) -> bool:
         """Whether a task can run once `done` are, entrywise tasks beside it included."""
         return self._free(task) and all(
-            t.kind == "entry" and t.frame == task.frame and self._within_reach(t, done)
+            t.kind in ("entry", "row")
+            and t.partition == task.partition
+            and self._within_reach(t, done)
             for t in self._missing[task] - done
         )
 
