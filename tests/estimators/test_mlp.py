@@ -31,6 +31,7 @@ from kokuban.estimators.network import (
     perceptron,
 )
 from kokuban.nn.activations import BY_NAME
+from kokuban.train import loop
 from kokuban.train.network import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -218,6 +219,7 @@ def test_sparse_rows_are_dense_a_few_at_a_time(
 
     monkeypatch.setattr(rows.SparseRows, "__getitem__", spy)
     monkeypatch.setattr(rows, "BLOCK_ENTRIES", 80)  # 20 rows of 4
+    monkeypatch.setattr(loop, "PIECE", 20 * 7)  # a batch of them, with its targets
     for kind in (sparse.csr_matrix, sparse.csc_array):
         fitted = MLPClassifier((5,), early_stopping=True, **settings).fit(kind(x), y)
         assert_allclose(fitted.predict_proba(kind(x)), dense.predict_proba(x), rtol=1e-6)

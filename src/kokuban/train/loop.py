@@ -7,7 +7,7 @@ moment leaves either the old values or the new ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +24,7 @@ from kokuban.train.native import Native, native_for, training_plan
 from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
+PIECE = 1 << 22  # entries of sparse data that are made dense at a time
 
 
 class Rows(Protocol):
@@ -262,27 +263,48 @@ def _native_pass(
     every: int | None,
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
-    many = -(-len(rows) // size)
-    native.begin(data, rows)
-    while done < many:
-        step = trainer.steps
-        stop = many if not every else min(many, done + every - step % every)
-        steps = range(step, step + stop - done)
-        rates = np.full(len(steps), rate if not callable(rate) else 0.0)
-        if callable(rate):
-            rates[:] = [rate(k) for k in steps]
-        more, total, loss = native.bout(done, stop, rates, total)
-        done += more
-        if not np.isfinite(loss):
-            chosen = rows[done * size : (done + 1) * size]
-            batch = {s: v[chosen] for s, v in data.items()}
-            # raises with the layer, unless NumPy's rounding stays finite
-            total += trainer.step(batch, float(rates[more])) * len(chosen)
-            done += 1
-            trainer.native(data, size)  # takes the values back
-        if after_step is not None:
-            after_step(done, total)
+    for first, last, part, places in _pieces(data, rows, size, done):
+        native.begin(part, places)
+        while done < last:
+            step = trainer.steps
+            stop = last if not every else min(last, done + every - step % every)
+            steps = range(step, step + stop - done)
+            rates = np.full(len(steps), rate if not callable(rate) else 0.0)
+            if callable(rate):
+                rates[:] = [rate(k) for k in steps]
+            more, total, loss = native.bout(done - first, stop - first, rates, total)
+            done += more
+            if not np.isfinite(loss):
+                chosen = rows[done * size : (done + 1) * size]
+                batch = {s: v[chosen] for s, v in data.items()}
+                # raises with the layer, unless NumPy's rounding stays finite
+                total += trainer.step(batch, float(rates[more])) * len(chosen)
+                done += 1
+                trainer.native(data, size)  # takes the values back
+            if after_step is not None:
+                after_step(done, total)
     return total / len(rows)
+
+
+def _pieces(
+    data: Mapping[Symbol, Rows], rows: np.ndarray, size: int, done: int
+) -> Iterator[tuple[int, int, Mapping[Symbol, Rows], np.ndarray]]:
+    """The batches to come: first and last, the data, and which of their rows.
+
+    Arrays are taken as they are, in one piece; other data, such as sparse matrices, are
+    made dense some batches at a time.
+    """
+    many = -(-len(rows) // size)
+    if all(isinstance(v, np.ndarray) for v in data.values()):
+        yield 0, many, data, rows
+        return
+    columns = sum(int(s.shape[1]) for s in data)
+    together = max(1, PIECE // (columns * size))
+    for first in range(done, many, together):
+        last = min(many, first + together)
+        chosen = rows[first * size : last * size]
+        part = {s: v[chosen] for s, v in data.items()}
+        yield first, last, part, np.arange(len(chosen))
 
 
 def shuffled(rows: int, seed: int, epoch: int) -> np.ndarray:

@@ -46,12 +46,9 @@ def native_for(
 
     With engine "auto" the reason is said as a warning, with "native" it is an error.
     """
-    dense = all(isinstance(v, np.ndarray) for v in data.values())
     reason = None
     if native() is None:
         reason = "this installation was built without a compiler"
-    elif not dense:
-        reason = "sparse data are made dense batch by batch"
     else:
         try:
             plan = training_plan(settings[2], tuple(data), tuple(assigned.items()))
@@ -60,8 +57,7 @@ def native_for(
             reason = str(error)
     if engine == "native":
         raise SettingError(f"engine='native' cannot run this: {reason}.")
-    if dense:
-        _say_once(f"Training runs on NumPy, not on the native engine: {reason}")
+    _say_once(f"Training runs on NumPy, not on the native engine: {reason}")
     return None
 
 
@@ -73,7 +69,7 @@ class Native:
         plan: Plan,
         assigned: Sequence[Symbol],
         settings: tuple[Expr, Expr, Expr],
-        data: Mapping[Symbol, np.ndarray],
+        data: Mapping[Symbol, Any],
         size: int,
         dtype: Any,
         seed: int,
@@ -89,8 +85,7 @@ class Native:
 
     def fits(self, data: Mapping[Symbol, Any], size: int) -> bool:
         """Whether it was made for such batches."""
-        dense = all(isinstance(v, np.ndarray) for v in data.values())
-        return dense and self._key == (tuple(data), size)
+        return self._key == (tuple(data), size)
 
     def load(self, state: State) -> None:
         """Take over from where training stands."""
