@@ -176,13 +176,15 @@ class Engine {
   }
 
   // Steps over the batches `first` to `last` of `order`, `size` rows each, until `seconds`
-  // are over or a loss is not finite, whose step changes nothing. settings: the buffers of
-  // the rate, the step's number, the batch's size (-1: none), and the loss. Returns how many
-  // steps are done, `total` with their losses added, each times its rows, and the last loss.
+  // are over, a loss is not finite, or `asked` says True within a long step; the last two
+  // steps change nothing. settings: the buffers of the rate, the step's number, the batch's
+  // size (-1: none), and the loss. Returns how many steps are done, `total` with their
+  // losses added, each times its rows, and the last loss.
   std::tuple<int64_t, double, double> run(const Indices& order, int64_t size, int64_t first,
                                           int64_t last, const Numbers& rates, int64_t step,
                                           uint64_t seed, const std::vector<int>& settings,
-                                          double seconds, double total) {
+                                          double seconds, double total,
+                                          const nb::object& asked) {
     int64_t rows = static_cast<int64_t>(order.shape(0));
     if (size < 1 || first < 0 || last <= first || (last - 1) * size >= rows)
       throw Refused("batches");
@@ -191,26 +193,40 @@ class Engine {
     for (int64_t k = first * size; k < std::min(rows, last * size); ++k)
       if (order.data()[k] < 0 || order.data()[k] >= plan_.source_rows())
         throw Refused("a row that the data do not have");
-    nb::gil_scoped_release release;
-    Watch watch(seconds);
+    bool broken_off = false;  // by an exception in Python
+    std::function<bool()> stop;
+    if (!asked.is_none())
+      stop = [&] {
+        nb::gil_scoped_acquire acquire;
+        if (PyErr_CheckSignals() != 0) return broken_off = true;
+        PyObject* answer = PyObject_CallNoArgs(asked.ptr());
+        if (answer == nullptr) return broken_off = true;
+        bool yes = answer == Py_True;
+        Py_DECREF(answer);
+        return yes;
+      };
     double loss = 0;
     int64_t k = first;
-    while (k < last) {
-      Batch batch;
-      batch.order = order.data() + k * size;
-      batch.rows = std::min(size, rows - k * size);
-      batch.seed = seed;
-      batch.draw = static_cast<uint64_t>(step + (k - first));
-      number(settings[0], rates.data()[k - first]);
-      number(settings[1], static_cast<double>(step + (k - first) + 1));
-      number(settings[2], static_cast<double>(batch.rows));
-      plan_.step(batch);
-      loss = static_cast<double>(plan_.number(settings[3]));
-      if (!std::isfinite(loss)) break;
-      total += loss * static_cast<double>(batch.rows);
-      ++k;
-      if (watch.over()) break;
+    {
+      nb::gil_scoped_release release;
+      for (Watch watch(seconds); k < last;) {
+        Batch batch;
+        batch.order = order.data() + k * size;
+        batch.rows = std::min(size, rows - k * size);
+        batch.seed = seed;
+        batch.draw = static_cast<uint64_t>(step + (k - first));
+        number(settings[0], rates.data()[k - first]);
+        number(settings[1], static_cast<double>(step + (k - first) + 1));
+        number(settings[2], static_cast<double>(batch.rows));
+        if (!plan_.step(batch, stop)) break;
+        loss = static_cast<double>(plan_.number(settings[3]));
+        if (!std::isfinite(loss)) break;
+        total += loss * static_cast<double>(batch.rows);
+        ++k;
+        if (watch.over()) break;
+      }
     }
+    if (broken_off) nb::raise_python_error();
     return {k - first, total, loss};
   }
 

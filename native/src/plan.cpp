@@ -25,6 +25,8 @@ constexpr bool kTakesRow[] = {
 #undef KB_ROW
 };
 constexpr double kSmall = 5e5;   // operations a step below which one thread is faster
+constexpr double kLong = 5e8;    // operations a step above which it asks whether to stop
+constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
@@ -72,6 +74,10 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   int64_t most = 0;
   for (const Instruction& item : code_) most = std::max(most, scratch_of(item, nullptr));
   for (int k = 0; k < team_.size(); ++k) scratch_.push_back(allocated(most));
+  for (size_t k = 0; k < code_.size(); ++k) {
+    if (code_[k].barrier) asking_ends_ = k;
+    if (code_[k].guarded) break;
+  }
 }
 
 // Zeros, from a cache line on; bad_alloc reaches Python as MemoryError.
@@ -396,17 +402,34 @@ void Plan<T>::batch_rows(int64_t rows) {
 // ---------------------------------------------------------------- a step
 
 template <class T>
-void Plan<T>::step(const Batch& batch) {
+bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   batch_rows(batch.rows);
   prepare();
   const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
   active_ = small || !pace_.all() ? 1 : team_.size();
-  if (small || team_.size() == 1) return work(0, batch);
+  const bool asks = stop && work_a_row_ * static_cast<double>(batch.rows) > kLong;
+  stop_ = asks ? &stop : nullptr;
+  stopped_.store(false);
+  if (small || team_.size() == 1) {
+    work(0, batch);
+    return !stopped_.load();
+  }
   using Clock = std::chrono::steady_clock;
   const Clock::time_point began = Clock::now();
   if (active_ == 1) work(0, batch);
   else team_.run([&](int thread) { work(thread, batch); });
   pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
+  return !stopped_.load();
+}
+
+// The first thread asks whether to stop, before the last barrier at which all can hear it.
+template <class T>
+void Plan<T>::ask(size_t place) {
+  if (stop_ == nullptr || place >= asking_ends_ || stopped_.load()) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - asked_ < kAskEvery) return;
+  asked_ = now;
+  if ((*stop_)()) stopped_.store(true);
 }
 
 // The whole of one thread's part in a step.
@@ -418,13 +441,16 @@ void Plan<T>::work(int thread, const Batch& batch) {
     const Instruction& item = *first->item;
     if (item.barrier && active_ > 1) barrier_.wait();
     if (item.guarded && guard_ >= 0 && !std::isfinite(base_[guard_][0])) return;
+    const size_t place = static_cast<size_t>(first - calls.data());
+    if (place >= asking_ends_ && stopped_.load(std::memory_order_relaxed)) return;
+    if (thread == 0) ask(place);
     const Ready<T>* last = first + 1;
     while (last < end && !last->item->barrier && item.chain != 0 &&
            last->item->chain == item.chain)
       ++last;
     if (last - first > 1) {
       chain(first, last, batch, thread);
-    } else {
+    } else if (!stopped_.load(std::memory_order_relaxed)) {
       share(*first, batch, thread);
     }
     first = last;
@@ -450,9 +476,13 @@ template <class T>
 void Plan<T>::chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
                     int thread) {
   auto [low, high] = share_of(first->frame.rows, thread, active_);
-  for (int64_t row = low; row < high; row += kBlock)
+  const size_t place = static_cast<size_t>(first - programs_[current_].calls.data());
+  for (int64_t row = low; row < high; row += kBlock) {
     for (const Ready<T>* call = first; call < last; ++call)
       execute(*call, batch, thread, row, std::min(high, row + kBlock));
+    if (thread == 0) ask(place);
+    if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
+  }
 }
 
 template class Plan<float>;

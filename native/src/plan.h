@@ -1,6 +1,9 @@
 // A plan: buffers, and the instructions that one step runs over them.
 #pragma once
+#include <atomic>
+#include <chrono>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -54,7 +57,9 @@ class Plan {
   void get(int id, T* values) const;            // row-major
   void source(int number, const T* data, int64_t rows, int64_t cols);
   void batch_rows(int64_t rows);                // the N of what follows
-  void step(const Batch& batch);                // run every instruction once
+  // Runs every instruction once. In long steps `stop` is asked a few times a second; where
+  // it says so, the step is broken off before its first guarded instruction, and gives false.
+  bool step(const Batch& batch, const std::function<bool()>& stop = nullptr);
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }
   int64_t source_rows() const { return source_rows_; }
@@ -78,6 +83,7 @@ class Plan {
   void make_ready(const Instruction& item, Ready<T>& call);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void work(int thread, const Batch& batch);
+  void ask(size_t place);
   void share(const Ready<T>& call, const Batch& batch, int thread);
   void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
   void execute(const Ready<T>& call, const Batch& batch, int thread, int64_t lo, int64_t hi) {
@@ -91,6 +97,10 @@ class Plan {
   int64_t most_rows_, batch_rows_;
   double work_a_row_;
   int active_ = 1;  // threads that take part in the present step
+  size_t asking_ends_ = 0;  // the instruction at whose barrier all threads agree to stop
+  const std::function<bool()>* stop_ = nullptr;  // of a long step
+  std::chrono::steady_clock::time_point asked_;
+  std::atomic<bool> stopped_{false};
   std::vector<std::unique_ptr<char[]>> memory_;
   std::vector<T*> base_;     // of the buffers
   std::vector<T*> scratch_;  // of the threads

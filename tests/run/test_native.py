@@ -479,7 +479,7 @@ def test_the_binding_checks_arrays() -> None:
         engine.once(5)
     order, rates = np.zeros(4, np.int64), np.zeros(1)
     with pytest.raises(ValueError, match="that the data do not have"):
-        engine.run(order, 4, 0, 1, rates, 0, 0, [-1, -1, -1, 2], 1.0, 0.0)
+        engine.run(order, 4, 0, 1, rates, 0, 0, [-1, -1, -1, 2], 1.0, 0.0, None)
 
 
 def test_memory_that_is_not_there_is_a_memory_error() -> None:

@@ -22,6 +22,7 @@ from kokuban.errors import (
     UnknownNameError,
 )
 from kokuban.expr import order
+from kokuban.run.vm import native
 from kokuban.train import EarlyStopping
 from kokuban.train.loop import batches, shuffled
 
@@ -366,3 +367,30 @@ def test_divergence_names_the_layer_and_the_step() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(model["W1"]).all()
+
+
+@pytest.mark.skipif(native() is None, reason="built without a compiler")
+def test_ctrl_c_within_a_long_step_leaves_whole_steps() -> None:
+    """A step that is broken off has changed nothing."""
+    rng = np.random.default_rng(0)
+    x, t = rng.normal(size=(1024, 700)), rng.integers(0, 5, 1024)
+    net = kb.nn.Sequential(
+        kb.nn.Affine(700, 1500), kb.nn.ReLU(), kb.nn.Affine(1500, 1500), kb.nn.ReLU(),
+        kb.nn.Affine(1500, 5),
+    )  # fmt: skip
+    settings: dict[str, Any] = {"batch_size": 1024, "optimizer": kb.optim.SGD(0.01)}
+    for delay in (0.0, 0.03, 0.06):
+        model = kb.Model(net, loss="softmax_cross_entropy")
+        killer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+
+        def first(_: kb.Model, record: dict[str, float], killer: Any = killer) -> None:
+            if record["epoch"] == 1:
+                killer.start()
+
+        with pytest.warns(UserWarning, match="interrupted") as said:
+            model.fit(x, t, epochs=10_000, callbacks=[first], **settings)
+        killer.join()
+        steps = int(str(said[0].message).split()[4])
+        again = kb.Model(net, loss="softmax_cross_entropy")
+        again.fit(x, t, epochs=steps, **settings)
+        assert all(np.array_equal(model.values[s], again.values[s]) for s in again.values)

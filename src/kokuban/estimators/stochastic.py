@@ -134,6 +134,7 @@ class Descent:
                 size,
                 self._rate(len(order), size),
                 after_step=lambda done, total: interrupt.here(),
+                asked=interrupt.asked,
             )
         except NonFiniteError:
             if not self.estimator.early_stopping:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from threading import Lock
@@ -142,13 +142,15 @@ class Machine:
         settings: tuple[Expr, Expr, Expr],
         seconds: float,
         total: float,
+        asked: Callable[[], bool] | None = None,
     ) -> tuple[int, float, float]:
         """Steps over batches of `order`, `batches` from and to.
 
         `settings` are the rate, the step's number and the loss. Gives how many steps are
         done, `total` with their losses added, each times its rows, and the last loss. It
-        comes back early when `seconds` are over, so that Ctrl-C is heard, and at a loss
-        that is not finite; such a step changes nothing.
+        comes back early when `seconds` are over, so that Ctrl-C is heard, at a loss that
+        is not finite, and where `asked` says so within a long step; such steps change
+        nothing.
         """
         rate, number, _ = settings
         places = [
@@ -158,7 +160,7 @@ class Machine:
             self.plan.outputs[0],
         ]
         done: tuple[int, float, float] = self._engine.run(
-            order, size, *batches, rates, step, seed, places, seconds, total
+            order, size, *batches, rates, step, seed, places, seconds, total, asked
         )
         return done
 

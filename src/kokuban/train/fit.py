@@ -129,6 +129,7 @@ class Run:
             total=self.total,
             after_step=after_step,
             every=s.checkpoint_every if s.checkpoint else None,
+            asked=interrupt.asked,
         )
         values = self.trainer.values
         self.trainer.require_finite(values)

@@ -33,6 +33,10 @@ class Interrupt:
             raise KeyboardInterrupt
         self._asked = True
 
+    def asked(self) -> bool:
+        """Whether Ctrl-C was pressed since the beginning."""
+        return self._asked
+
     def here(self) -> None:
         """KeyboardInterrupt, if Ctrl-C was pressed since the beginning."""
         if self._asked:

@@ -224,6 +224,7 @@ def one_pass(
     total: float = 0.0,
     after_step: Callable[[int, float], None] | None = None,
     every: int | None = None,
+    asked: Callable[[], bool] | None = None,
 ) -> float:
     """One pass over the given rows, in their order; the mean loss over them.
 
@@ -231,12 +232,23 @@ def one_pass(
     `start` is the number of batches already done in this pass and `total` their summed
     loss; `after_step` hears how many are done and the summed loss so far: after each
     step on NumPy, a few times a second on the native engine, and in any case when the
-    number of steps is a multiple of `every`.
+    number of steps is a multiple of `every`. Where `asked` says so, a long step on the
+    native engine is broken off without a trace, and `after_step` called to end the pass.
     """
     native = trainer.native(data, size) if trainer.engine != "numpy" else None
     if native is not None:
         return _native_pass(
-            trainer, native, data, rows, size, rate, start, total, after_step, every
+            trainer,
+            native,
+            data,
+            rows,
+            size,
+            rate,
+            start,
+            total,
+            after_step,
+            every,
+            asked,
         )
     for number, (first, stop) in enumerate(batches(len(rows), size)):
         if number < start:
@@ -261,6 +273,7 @@ def _native_pass(
     total: float,
     after_step: Callable[[int, float], None] | None,
     every: int | None,
+    asked: Callable[[], bool] | None,
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
     for first, last, part, places in _pieces(data, rows, size, done):
@@ -272,7 +285,9 @@ def _native_pass(
             rates = np.full(len(steps), rate if not callable(rate) else 0.0)
             if callable(rate):
                 rates[:] = [rate(k) for k in steps]
-            more, total, loss = native.bout(done - first, stop - first, rates, total)
+            more, total, loss = native.bout(
+                done - first, stop - first, rates, total, asked
+            )
             done += more
             if not np.isfinite(loss):
                 chosen = rows[done * size : (done + 1) * size]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -110,9 +110,14 @@ class Native:
         self._order = np.ascontiguousarray(order, np.int64)
 
     def bout(
-        self, first: int, last: int, rates: np.ndarray, total: float
+        self,
+        first: int,
+        last: int,
+        rates: np.ndarray,
+        total: float,
+        asked: Callable[[], bool] | None = None,
     ) -> tuple[int, float, float]:
-        """Steps over batches `first` to `last`, or for a moment.
+        """Steps over batches `first` to `last`, for a moment, or until `asked` to stop.
 
         Gives how many are done, the total with their losses, and the last loss.
         """
@@ -126,6 +131,7 @@ class Native:
             self._settings,
             BOUT,
             total,
+            asked,
         )
         self.steps += done
         return done, total, loss
