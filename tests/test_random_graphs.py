@@ -12,7 +12,20 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import value_and_grad
 from autograd.scipy import special as asp
-from graphs import AT, A, Instruction, algebra, algebraic, back, r, s, starts, steady
+from graphs import (
+    AT,
+    ONE,
+    TWO,
+    A,
+    Instruction,
+    algebra,
+    algebraic,
+    back,
+    r,
+    s,
+    starts,
+    steady,
+)
 from hypothesis import assume, given, settings, strategies as st
 
 import kokuban as kb
@@ -50,80 +63,56 @@ def _where_positive(x: Array, y: Array) -> Array:
     return anp.where(x > 0, x, y)
 
 
-# Each pair computes the same, first in expressions, then in autograd. Arguments of log,
-# sqrt and quotients are kept away from 0, those of exp and products from large values.
-ONE: dict[str, tuple[Callable[[Expr], Expr], Callable[[Array], Array]]] = {
-    "negate": (lambda x: -x, lambda x: -x),
-    "tanh": (kb.tanh, anp.tanh),
-    "sigmoid": (kb.sigmoid, _expit),
-    "softplus": (kb.softplus, _softplus),
-    "sin": (kb.sin, anp.sin),
-    "cos": (kb.cos, anp.cos),
-    "exp": (lambda x: kb.exp(kb.sin(x)), lambda x: anp.exp(anp.sin(x))),
-    "expm1": (lambda x: kb.expm1(kb.cos(x)), lambda x: anp.expm1(anp.cos(x))),
-    "log": (lambda x: kb.log(x**2 + 1), lambda x: anp.log(x**2 + 1)),
-    "sqrt": (lambda x: kb.sqrt(x**2 + 0.5), lambda x: anp.sqrt(x**2 + 0.5)),
-    "power": (lambda x: (x**2 + 1) ** -1.5, lambda x: (x**2 + 1) ** -1.5),
-    "square": (lambda x: kb.sin(x) ** 2, lambda x: anp.sin(x) ** 2),
-    "abs": (kb.abs, anp.abs),
-    "relu": (kb.relu, lambda x: _where_positive(x, 0 * x)),
-    "step": (lambda x: x * kb.step(x), lambda x: x * (x >= 0)),
-    "sign": (lambda x: x * kb.sign(x), lambda x: x * anp.sign(x)),
-    "leaky_relu": (
-        lambda x: kb.leaky_relu(x, 0.1),
-        lambda x: _where_positive(x, 0.1 * x),
+# The same as ONE and TWO of graphs.py, in autograd.
+AUTOGRAD: dict[str, Callable[..., Array]] = {
+    "negate": lambda x: -x,
+    "tanh": anp.tanh,
+    "sigmoid": _expit,
+    "softplus": _softplus,
+    "sin": anp.sin,
+    "cos": anp.cos,
+    "exp": lambda x: anp.exp(anp.sin(x)),
+    "expm1": lambda x: anp.expm1(anp.cos(x)),
+    "log": lambda x: anp.log(x**2 + 1),
+    "sqrt": lambda x: anp.sqrt(x**2 + 0.5),
+    "power": lambda x: (x**2 + 1) ** -1.5,
+    "square": lambda x: anp.sin(x) ** 2,
+    "abs": anp.abs,
+    "relu": lambda x: _where_positive(x, 0 * x),
+    "step": lambda x: x * (x >= 0),
+    "sign": lambda x: x * anp.sign(x),
+    "leaky_relu": lambda x: _where_positive(x, 0.1 * x),
+    "elu": lambda x: anp.where(x > 0, x, anp.expm1(anp.minimum(x, 0))),
+    "selu": lambda x: (
+        1.0507009873554805
+        * anp.where(x > 0, x, 1.6732632423543772 * anp.expm1(anp.minimum(x, 0)))
     ),
-    "elu": (kb.elu, lambda x: anp.where(x > 0, x, anp.expm1(anp.minimum(x, 0)))),
-    "selu": (
-        kb.selu,
-        lambda x: (
-            1.0507009873554805
-            * anp.where(x > 0, x, 1.6732632423543772 * anp.expm1(anp.minimum(x, 0)))
-        ),
-    ),
-    "gelu": (kb.gelu, lambda x: x * (1 + asp.erf(x / np.sqrt(2))) / 2),
-    "silu": (kb.silu, lambda x: x * _expit(x)),
-    "mish": (kb.mish, lambda x: x * anp.tanh(_softplus(x))),
-    "clip": (lambda x: kb.clip(x, -0.71, 0.93), lambda x: anp.clip(x, -0.71, 0.93)),
-    "softmax": (kb.softmax, _softmax),
-    "log_softmax": (kb.log_softmax, lambda x: x - _logsumexp(x)),
-    "logsumexp": (kb.logsumexp, _logsumexp),
-    "row_max": (kb.row_max, lambda x: anp.max(x, axis=1, keepdims=True)),
-    "layer_norm": (lambda x: kb.layer_norm(x, 1, 0, epsilon=0.1), _layer_norm),
-    "transpose": (lambda x: x.T, lambda x: x.T),
-    "rows": (lambda x: x[:1, :], lambda x: x[:1, :]),
-    "last column": (lambda x: x[:, -1], lambda x: x[:, -1:]),
-    "sum": (kb.sum, lambda x: anp.sum(x, keepdims=True)),
-    "sum rows": (
-        lambda x: kb.sum(x, over="rows"),
-        lambda x: anp.sum(x, axis=0, keepdims=True),
-    ),
-    "mean columns": (
-        lambda x: kb.mean(x, over="columns"),
-        lambda x: anp.mean(x, axis=1, keepdims=True),
-    ),
-    "half": (lambda x: 0.5 * x, lambda x: 0.5 * x),
-    "shift": (lambda x: 1 - x, lambda x: 1 - x),
-}
-TWO: dict[str, tuple[Callable[[Expr, Expr], Expr], Callable[[Array, Array], Array]]] = {
-    "add": (lambda a, b: a + b, lambda a, b: a + b),
-    "subtract": (lambda a, b: a - b, lambda a, b: a - b),
-    "multiply": (lambda a, b: a * b, lambda a, b: a * b),
-    "divide": (lambda a, b: a / (b**2 + 1), lambda a, b: a / (b**2 + 1)),
-    "matmul": (lambda a, b: a @ b, lambda a, b: a @ b),
-    "maximum": (
-        lambda a, b: kb.maximum(a, b + 0.01),
-        lambda a, b: anp.maximum(a, b + 0.01),
-    ),
-    "minimum": (
-        lambda a, b: kb.minimum(a - 0.01, b),
-        lambda a, b: anp.minimum(a - 0.01, b),
-    ),
-    "join": (lambda a, b: kb.join(a, b), lambda a, b: anp.concatenate([a, b], axis=1)),
-    "stack": (
-        lambda a, b: kb.join(a, b, axis=0),
-        lambda a, b: anp.concatenate([a, b], axis=0),
-    ),
+    "gelu": lambda x: x * (1 + asp.erf(x / np.sqrt(2))) / 2,
+    "silu": lambda x: x * _expit(x),
+    "mish": lambda x: x * anp.tanh(_softplus(x)),
+    "clip": lambda x: anp.clip(x, -0.71, 0.93),
+    "softmax": _softmax,
+    "log_softmax": lambda x: x - _logsumexp(x),
+    "logsumexp": _logsumexp,
+    "row_max": lambda x: anp.max(x, axis=1, keepdims=True),
+    "layer_norm": _layer_norm,
+    "transpose": lambda x: x.T,
+    "rows": lambda x: x[:1, :],
+    "last column": lambda x: x[:, -1:],
+    "sum": lambda x: anp.sum(x, keepdims=True),
+    "sum rows": lambda x: anp.sum(x, axis=0, keepdims=True),
+    "mean columns": lambda x: anp.mean(x, axis=1, keepdims=True),
+    "half": lambda x: 0.5 * x,
+    "shift": lambda x: 1 - x,
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "divide": lambda a, b: a / (b**2 + 1),
+    "matmul": lambda a, b: a @ b,
+    "maximum": lambda a, b: anp.maximum(a, b + 0.01),
+    "minimum": lambda a, b: anp.minimum(a - 0.01, b),
+    "join": lambda a, b: anp.concatenate([a, b], axis=1),
+    "stack": lambda a, b: anp.concatenate([a, b], axis=0),
 }
 LEAVES = {
     kb.input("X", (3, 2)): [[0.3, -1.2], [0.8, 0.5], [-0.6, 1.1]],
@@ -146,11 +135,7 @@ def expression_of(
         i, j = (len(nodes) - 1 - k % len(nodes) for k in (step.first, step.second))
         two = step.name in TWO
         try:
-            made = (
-                TWO[step.name][0](nodes[i], nodes[j])
-                if two
-                else ONE[step.name][0](nodes[i])
-            )
+            made = TWO[step.name](nodes[i], nodes[j]) if two else ONE[step.name](nodes[i])
         except kb.errors.ShapeError:
             continue
         if max(made.shape) > 12:
@@ -166,7 +151,7 @@ def run_in_autograd(
     nodes = list(leaves)
     for name, i, j in kept:
         nodes.append(
-            ONE[name][1](nodes[i]) if j is None else TWO[name][1](nodes[i], nodes[j])
+            AUTOGRAD[name](nodes[i]) if j is None else AUTOGRAD[name](nodes[i], nodes[j])
         )
     return anp.mean(nodes[-1]) * 1.7
 

@@ -296,6 +296,11 @@ class _Emission:
                         f"The native engine knows one named dimension, {BATCH!r}; "
                         f"{written(node)} has {dim!r}."
                     )
+            if node.shape[1] == BATCH:
+                raise NotLowered(
+                    f"The native engine keeps samples in rows; {written(node)} has them "
+                    "in columns."
+                )
             self._place[node] = len(self.plan.buffers)
             self.plan.buffers.append(self.shown(node))
         return self._place[node]
@@ -456,11 +461,11 @@ class _Program:
         args = task.node.args if task.code != "copy" else (task.reads[0][0],)
         shape = task.frame
         code, spared = self._with_product(task, args, tall)
-        read = [
-            self._argument(a, shape, tall and task.kind != "row")
-            for a in args
-            if _Tasks.place(a, shape)[0] is not spared or spared is None
-        ]
+        if task.kind == "row":  # of its argument as it stands, a broadcast too
+            read = [self._found(_real(args[0]), "full", False)]
+        else:
+            rest = [a for a in args if spared is None or _real(a) is not spared]
+            read = [self._argument(a, shape, tall) for a in rest]
         over = []  # registers that the step is the last to read
         for n, _ in task.reads:
             self._uses[n] -= 1
@@ -505,12 +510,16 @@ class _Program:
         read, place = _Tasks.place(node, shape)
         if read is None:
             return ("number", 0, number(_real(node)))
+        return self._found(read, place, tall)
+
+    def _found(self, read: Expr, place: str, tall: bool) -> Argument:
+        """Where a value that lies at `place` is now: perhaps in a register."""
         if read in self._where:
             stored, index = self._where[read]
             wide = read in self._group.wide
             if not stored:
                 return ("temporary" if wide else "tall", index, 0.0)
             place = "full" if wide else "column"
-        elif tall:
-            place = "column" if place in ("full", "column") else "scalar"
+        elif tall:  # of a step m×1, where a number is as wide as the result
+            place = {"full": "column", "row": "scalar"}.get(place, place)
         return (place, self._operand(read), 0.0)
