@@ -8,12 +8,13 @@
 
 namespace kb {
 
-// One row a kind of instruction. The first five end in a program over the entries of their
+// One row a kind of instruction. The first six end in a program over the entries of their
 // frame m×n, into which the product or sum goes without a way through memory.
 #define KB_INSTRUCTIONS(X)                                                              \
   X(entries)   /* the program alone                                                 */  \
   X(matmul)    /* A B     A m×k, B k×n                                              */  \
   X(matmul_ta) /* Aᵀ B    A k×m, B k×n                                              */  \
+  X(matmul_tb) /* A Bᵀ    A m×k, B n×k                                              */  \
   X(sum_rows)  /* 1ᵀ A    A k×n; m = 1                                              */  \
   X(sum_all)   /* Σ A     A k×l; m = n = 1                                          */  \
   X(transpose) /* C n×m from A m×n                                                  */  \
@@ -150,6 +151,7 @@ struct Call {
   Where<T> fed;                   // where the product or sum goes
   const Matrix<T>* start = nullptr;  // what a product is added to
   bool start_each_row = false;       // it is m×n, not 1×n
+  int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ goes, in the scratch
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together
   bool by_panels = false;         // lo and hi are panels: the frame has one row

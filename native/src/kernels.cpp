@@ -313,6 +313,47 @@ KB_INLINE vec<T> larger(vec<T> x, vec<T> y) {
   return select(x != x, x, select(x > y, x, y));
 }
 
+// ---------------------------------------------------------------- transposition
+
+template <class T>
+inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
+  int64_t p = col / kPanel<T>;
+  return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
+}
+
+// A block of lanes × lanes entries, of which `many` rows are there, transposed in registers;
+// rows first to last of the result are stored. After the pass of `half`, vectors i and
+// i + half have exchanged their off-diagonal blocks.
+template <class T>
+inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* to,
+                            int64_t to_step, int64_t first, int64_t last) {
+  constexpr int n = kLanes<T>;
+  vec<T> rows[n];
+  KB_UNROLLED for (int i = 0; i < n; ++i)
+    rows[i] = i < many ? load(from + i * from_step) : all<T>(T(0));
+  KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
+    KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
+      vec<T> upper, lower;
+      exchange<T>(rows[i], rows[i + half], half, upper, lower);
+      rows[i] = upper;
+      rows[i + half] = lower;
+    }
+  KB_UNROLLED for (int i = 0; i < n; ++i)
+    if (i >= first && i < last) store(to + i * to_step, rows[i]);
+}
+
+// Panel p of Bᵀ, for B n×k: its k rows, w wide.
+template <class T>
+inline void pack_transposed(const Matrix<T>& b, int64_t p, T* to, int64_t w) {
+  constexpr int64_t n = kLanes<T>;
+  for (int64_t i = 0; i < b.cols; i += n)
+    for (int64_t j = 0; j < w; j += n) {
+      const int64_t row = p * kPanel<T> + j;
+      transpose_block<T>(place_of(b, row, i), width(b, i / kPanel<T>), least(n, b.rows - row),
+                         to + i * w + j, w, 0, least(n, b.cols - i));
+    }
+}
+
 // ---------------------------------------------------------------- programs
 
 // A part of a frame that goes through a program together: panels `first` to `last`, `rows`
@@ -494,6 +535,8 @@ void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t 
       for (int64_t q = chunk.first; q < chunk.last; ++q)
         spread_row(in_scratch(scratch, x.spread, q, chunk), x.data + q * kPanel<T>,
                    width(call.frame, q), chunk.most);
+    if constexpr (code == Code::matmul_tb)
+      pack_transposed(call.operands[1], p, scratch + call.packed, width(call.frame, p));
     for (; chunk.row < hi; chunk.row += chunk.rows) {
       chunk.rows = least(chunk.most, hi - chunk.row);
       if constexpr (code != Code::entries)
@@ -502,9 +545,10 @@ void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t 
           T* to = begin_of(call.fed, scratch, q, w, chunk);
           if constexpr (code == Code::sum_rows) add_rows(call.operands[0], q, to);
           if constexpr (code == Code::sum_all) store(to, all<T>(add_all(call.operands[0])));
-          if constexpr (code == Code::matmul || code == Code::matmul_ta) {
+          if constexpr (code >= Code::matmul && code <= Code::matmul_tb) {
             const Matrix<T>& b = call.operands[1];
             Tile<T> t{&call.operands[0], at_panel(b, q), to, nullptr, 0, w, b.rows};
+            if constexpr (code == Code::matmul_tb) t.b = scratch + call.packed, t.depth = b.cols;
             if (call.start != nullptr) {
               t.start_step = call.start_each_row ? w : 0;
               t.start = at_panel(*call.start, q) + chunk.row * t.start_step;
@@ -518,33 +562,6 @@ void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t 
 }
 
 // ---------------------------------------------------------------- moving entries
-
-template <class T>
-inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
-  int64_t p = col / kPanel<T>;
-  return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
-}
-
-// A block of lanes × lanes entries, of which `many` rows are there, transposed in registers;
-// rows first to last of the result are stored. After the pass of `half`, vectors i and
-// i + half have exchanged their off-diagonal blocks.
-template <class T>
-inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* to,
-                            int64_t to_step, int64_t first, int64_t last) {
-  constexpr int n = kLanes<T>;
-  vec<T> rows[n];
-  KB_UNROLLED for (int i = 0; i < n; ++i)
-    rows[i] = i < many ? load(from + i * from_step) : all<T>(T(0));
-  KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
-    KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
-      vec<T> upper, lower;
-      exchange<T>(rows[i], rows[i + half], half, upper, lower);
-      rows[i] = upper;
-      rows[i + half] = lower;
-    }
-  KB_UNROLLED for (int i = 0; i < n; ++i)
-    if (i >= first && i < last) store(to + i * to_step, rows[i]);
-}
 
 // C n×m = Aᵀ, rows lo to hi of C, block by block. Rows are whole vectors, so a block at the
 // edge reads and writes padding.
@@ -665,7 +682,7 @@ template <class T>
 constexpr Kernels<T> kKernels{
     kLayout<T>,
     {program<T, Code::entries>, program<T, Code::matmul>, program<T, Code::matmul_ta>,
-     program<T, Code::sum_rows>, program<T, Code::sum_all>, transpose<T>, slice<T>, place<T>,
+     program<T, Code::matmul_tb>, program<T, Code::sum_rows>, program<T, Code::sum_all>, transpose<T>, slice<T>, place<T>,
      take<T>, mask<T>},
     pack<T>,
     unpack<T>};

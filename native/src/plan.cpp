@@ -136,10 +136,15 @@ void Plan<T>::validate_shapes(const Instruction& item) const {
   };
   switch (item.code) {
     case Code::matmul:
-    case Code::matmul_ta: {
+    case Code::matmul_ta:
+    case Code::matmul_tb: {
       apart(2);
       Buffer a = operand(0), b = operand(1);
       if (item.code == Code::matmul_ta) std::swap(a.rows, a.cols);
+      if (item.code == Code::matmul_tb) {
+        std::swap(b.rows, b.cols);
+        require(!takes_whole_rows(item), item, "whole rows");
+      }
       require(a.cols == b.rows && item.rows == a.rows && item.cols == b.cols, item, "shapes");
       break;
     }
@@ -225,7 +230,7 @@ void Plan<T>::validate_program(const Instruction& item) const {
   };
   if (has_feed(item.code)) target(item.fed, wide);
   if (item.start != -1) {
-    require(item.code == Code::matmul || item.code == Code::matmul_ta, item, "a start");
+    require(item.code >= Code::matmul && item.code <= Code::matmul_tb, item, "a start");
     require(item.start >= 2 && item.start < static_cast<int>(item.operands.size()), item,
             "a start");
     const Buffer& s = buffers_[item.operands[item.start]];
@@ -250,8 +255,8 @@ void Plan<T>::validate_program(const Instruction& item) const {
 // ---------------------------------------------------------------- calls made ready
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, three
-// places for what a step repeats, one for each 1×n operand, a vector for each
-// constant or 1×1.
+// places for what a step repeats, a panel of a transposed factor, one for each 1×n operand,
+// a vector for each constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
@@ -266,6 +271,10 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (has_feed(item.code)) count(item.fed);
   for (const Step& step : item.steps) count(step.to);
   int64_t next = (registers + 3) * tall;
+  if (item.code == Code::matmul_tb) {
+    if (call != nullptr) call->packed = next;
+    next += buffers_[item.operands[1]].cols * kernels_.layout.panel;
+  }
   std::vector<int64_t> row_at(item.operands.size(), -1);
   auto where = [&](const Argument& a, int side) {
     Where<T> x;

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from kokuban.errors import KokubanError
 from kokuban.expr import Expr, Symbol, is_number, number, order, rebuild, written
 from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
-from kokuban.run.plan import BATCH, FEEDS, Argument, Instruction, Plan, Step, Target
+from kokuban.run.plan import BATCH, PRODUCTS, Argument, Instruction, Plan, Step, Target
 from kokuban.run.schedule import Group, Task, copied, scheduled
 
 # What has no step of its own in a program; every other operation has one.
@@ -110,6 +110,13 @@ def _repeats_a_vector(node: Expr) -> bool:
     return _named(node, "broadcast") and node.args[0].shape != (1, 1)
 
 
+def _reads_transposed(node: Expr) -> bool:
+    """Whether a node is a product that reads a transposed factor where it lies."""
+    return _named(node, "matmul") and not all(
+        _named(_real(a), "transpose") for a in node.args
+    )
+
+
 def _tall(node: Expr) -> bool:
     rows, columns = node.shape
     return rows == BATCH and columns != 1
@@ -161,9 +168,7 @@ class _Tasks:
         if _named(node, "broadcast"):
             return all(map(_entrywise, users))
         if _named(node, "transpose"):
-            return all(
-                _named(u, "matmul") and _real(u.args[1]) is not node for u in users
-            )
+            return all(map(_reads_transposed, users))
         return False
 
     def _add(self, node: Expr) -> None:
@@ -228,6 +233,9 @@ class _Tasks:
         if name == "matmul" and _named(args[0], "transpose"):
             inner = _real(args[0].args[0])
             self._append("feed", "matmul_ta", node, (inner, False), (args[1], False))
+        elif name == "matmul" and _named(args[1], "transpose"):
+            inner = _real(args[1].args[0])
+            self._append("feed", "matmul_tb", node, (args[0], by_rows), (inner, False))
         elif name == "matmul":
             self._append("feed", "matmul", node, (args[0], by_rows), (args[1], False))
         elif name == "transpose":
@@ -414,7 +422,7 @@ class _Program:
         product = tasks.pop(0)
         assert product.gives is not None
         if (
-            product.code not in FEEDS[:2]
+            product.code not in PRODUCTS
             or not tasks
             or tasks[0].code != "add"
             or self._uses.get(product.gives) != 1
@@ -433,7 +441,7 @@ class _Program:
     def _operand(self, node: Expr) -> int:
         """The index of an operand that a step reads."""
         place = self._emission.buffer(node)
-        factors = 2 if self._group.first.code in FEEDS[:2] else 0
+        factors = 2 if self._group.first.code in PRODUCTS else 0
         if self._group.first.kind == "feed" and not factors:
             factors = 1
         if place in self._operands[factors:]:

@@ -13,7 +13,8 @@ from kokuban.shape import Dim, Shape, show
 
 BATCH = "N"  # the dimension of the samples
 
-FEEDS = ("matmul", "matmul_ta", "sum_rows", "sum_all")  # go on into a program
+PRODUCTS = ("matmul", "matmul_ta", "matmul_tb")
+FEEDS = (*PRODUCTS, "sum_rows", "sum_all")  # go on into a program
 Argument = tuple[str, int, float]  # place, index of a register or operand, number
 Target = tuple[bool, int]  # whether it is stored; index of the result or register
 
@@ -93,8 +94,8 @@ class Plan:
         """Operations of the matrix products in a step, for each of so many rows."""
         work = 0
         for item in self.instructions:
-            if item.code in ("matmul", "matmul_ta"):
-                inner = self.shapes[item.operands[1]][0]
+            if item.code in PRODUCTS:
+                inner = self.shapes[item.operands[1]][item.code == "matmul_tb"]
                 sizes = (sized(item.frame[0]), sized(item.frame[1]), inner)
                 a, b, c = (rows if d < 0 else d for d in sizes)
                 work += 2 * a * b * c

@@ -115,6 +115,7 @@ class Group:
         if task.kind == "row":
             narrow = isinstance(columns, int) and columns <= FUSED_COLUMNS
             fits = narrow or self.first.kind != "feed"
+            fits = fits and self.first.code != "matmul_tb"
             return task.frame == frame and own[0] in self.wide and fits
         if task.kind != "entry":
             return False
@@ -244,7 +245,7 @@ class _Schedule:
             last = self.groups[-1].first.partition if self.groups else None
             if self._barrier or task.partition != last:
                 self._chain += 1
-            rows = task.partition == ("rows", BATCH)
+            rows = task.partition == ("rows", BATCH) and task.code != "matmul_tb"
             self.groups.append(Group([task], self._barrier, self._chain if rows else 0))
             self._barrier = False
         for n, aligned in task.reads:
