@@ -60,7 +60,8 @@ class Settings:
 class Run:
     """A run in progress.
 
-    `evaluate` measures validation data, `report` hears of each epoch.
+    `evaluate` measures validation data and `report` hears of each epoch, where
+    `looked_at` says that somebody wants its values; the engine keeps them otherwise.
     """
 
     trainer: Trainer
@@ -69,6 +70,7 @@ class Run:
     evaluate: Callable[[Mapping[Symbol, np.ndarray]], Record]
     report: Callable[[Mapping[Symbol, np.ndarray], Record], object]
     show: bool | None = None
+    looked_at: bool = True
     history: History = field(default_factory=History)
     watch: Watch = field(default_factory=Watch)
     best: Mapping[Symbol, np.ndarray] | None = None
@@ -94,6 +96,7 @@ class Run:
             except KeyboardInterrupt:
                 self._interrupted()
         kept = self.trainer.values
+        self.trainer.require_finite(kept)
         if self.best is not None and self.history.stopped != "interrupted":
             self.history.best_epoch, kept = self.watch.epoch, self.best
         return kept
@@ -131,12 +134,14 @@ class Run:
             every=s.checkpoint_every if s.checkpoint else None,
             asked=interrupt.asked,
         )
-        values = self.trainer.values
-        self.trainer.require_finite(values)
+        values: Mapping[Symbol, np.ndarray] = {}
+        if self.looked_at:
+            values = self.trainer.values
+            self.trainer.require_finite(values)
         last_rate = rate(self.trainer.steps - 1)
         self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
         record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
-        record |= self.evaluate(values)
+        record |= self.evaluate(values) if self.looked_at else {}
         record["seconds"] = time.perf_counter() - began
         self._after_epoch(record, values)
         bar.epoch({**record, "rows": float(self.rows)})
@@ -150,7 +155,7 @@ class Run:
                 self.best = values
             if self.watch.waited >= rule.patience:
                 self.history.stopped = "early stopping"
-        if self.report(values, record):
+        if self.looked_at and self.report(values, record):
             self.history.stopped = "callback"
         if self.settings.checkpoint and not self.settings.checkpoint_every:
             self.save()

@@ -188,7 +188,7 @@ class Trainer:
             f"Training stopped at step {step}: {found}. The largest activation before it "
             f"is {largest:.3g}, in {name}; the largest weight {weight[1]:.3g}, in "
             f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, "
-            "usually helps; the model keeps the values of the last whole epoch."
+            "usually helps; the model keeps the last finite values it had."
         )
 
 

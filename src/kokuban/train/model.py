@@ -11,6 +11,7 @@ import numpy as np
 from kokuban.errors import (
     DataError,
     FileFormatError,
+    NonFiniteError,
     NotFittedError,
     SettingError,
     unknown,
@@ -258,10 +259,17 @@ class Model:
             self._validator(held_out, [metric(m) for m in metrics]),
             self._reporter(callbacks),
             progress,
+            looked_at=bool(held_out or callbacks or stopping),
         )
         if resume:
             run.load()
-        self._keep(run.go())
+        try:
+            self._keep(run.go())
+        except NonFiniteError:
+            last = run.trainer.values
+            if all(np.isfinite(v).all() for v in last.values()):
+                self._keep(last)
+            raise
         self.history = run.history
         return run.history
 
