@@ -72,11 +72,13 @@ class Plan {
   Matrix<T> matrix(int id) const { return {base_[id], rows_of(id), cols_of(id)}; }
   T* allocated(size_t numbers);
   void validate() const;
+  void validate_guard() const;
   void validate_shapes(const Instruction& item) const;
   void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
+  Batch taken(const Batch& batch);
   void work(int thread, const Batch& batch);
   void share(const Ready<T>& call, const Batch& batch, int thread);
   void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
@@ -91,11 +93,13 @@ class Plan {
   int64_t most_rows_, batch_rows_;
   double work_a_row_;
   int active_ = 1;  // threads that take part in the present step
-  std::vector<std::unique_ptr<char[]>> memory_;
+  std::vector<std::unique_ptr<void, void (*)(void*)>> memory_;
   std::vector<T*> base_;     // of the buffers
   std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
   int64_t source_rows_ = 0;
+  bool takes_ = false;  // whether some instruction takes rows of the data
+  std::vector<int64_t> order_;  // the rows of the present batch
   size_t bytes_ = 0;
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;
