@@ -243,9 +243,8 @@ def rounding(
     ):
         if np.any((np.abs(a) < 1e-5 * max(largest, 1)) & ((a != 0) | (b != 0))):
             return None
+    # rounding in a sum grows like the root of its length
+    own = 16 * max(largest, 1.0) * max(v.size for v in exact) ** 0.5
     epsilon = float(np.finfo(np.float32).eps)
     pairs = zip(exact[: len(outputs)], rough, strict=False)
-    return [
-        float(np.max(np.abs(a - b))) / epsilon * 8 + 16 * max(largest, 1.0)
-        for a, b in pairs
-    ]
+    return [float(np.max(np.abs(a - b))) / epsilon * 8 + own for a, b in pairs]
