@@ -57,7 +57,6 @@ class Plan {
   void step(const Batch& batch);                // run every instruction once
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }
-  int64_t source_rows() const { return source_rows_; }
   int64_t most_rows() const { return most_rows_; }
   size_t bytes() const { return bytes_; }
 

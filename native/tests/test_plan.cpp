@@ -29,6 +29,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -427,6 +428,38 @@ void test_fork() {
   if (sum != 12) fail("a team after its child");
 }
 
+// Where threads cannot be had, a run says so, and the team can still be tried again or let
+// go. In a child, which gives itself too little memory for their stacks.
+void test_no_threads() {
+  const pid_t child = fork();
+  if (child == 0) {
+    int64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit before{};
+    getrlimit(RLIMIT_AS, &before);
+    rlimit low = before;
+    low.rlim_cur = static_cast<rlim_t>(pages * getpagesize()) + (rlim_t{20} << 20);
+    int said = 0;
+    std::atomic<int> sum{0};
+    auto work = [&](int) { ++sum; };
+    {
+      Team small(16), never(16);
+      setrlimit(RLIMIT_AS, &low);
+      for (Team* team : {&never, &small}) try {
+          team->run(work);
+        } catch (const std::system_error&) {
+          ++said;
+        }
+      setrlimit(RLIMIT_AS, &before);
+      small.run(work);
+    }
+    _exit(said == 2 && sum == 16 ? 0 : 1);
+  }
+  int status = 1;
+  if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
+    fail("a team whose threads cannot be had");
+}
+
 void test_team() {
   const int rounds = KB_TSAN ? 300 : 3000;
   { Team never_used(3); }
@@ -443,6 +476,7 @@ void test_team() {
   over = true;
   for (std::thread& t : others) t.join();
   if (!KB_TSAN) test_fork();
+  if (!KB_SANITIZED) test_no_threads();
 }
 
 // ---------------------------------------------------------------- refused
