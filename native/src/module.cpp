@@ -272,7 +272,9 @@ void bind_engine(nb::module_& m, const char* name) {
       .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())
       .def("batch_rows", &E::batch_rows)
       .def("once", &E::once)
-      .def("run", &E::run)
+      .def("run", &E::run, nb::arg("order").noconvert(), nb::arg("size"), nb::arg("first"),
+           nb::arg("last"), nb::arg("rates").noconvert(), nb::arg("step"), nb::arg("seed"),
+           nb::arg("settings"), nb::arg("seconds"), nb::arg("total"))
       .def("forward", &E::forward, nb::arg("in"), nb::arg("x").noconvert(), nb::arg("out"),
            nb::arg("y").noconvert(), nb::arg("size"))
       .def_prop_ro("bytes", &E::bytes);

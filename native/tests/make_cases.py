@@ -32,7 +32,7 @@ from kokuban.run.vm import PLACES
 from kokuban.train.loop import Trainer
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))
-from graphs import SIZES, graph, reference, rounding
+from graphs import SIZES, graph, reference, rounding, rows_of
 from oracles import draw
 
 GRAPHS = 150
@@ -169,7 +169,7 @@ def evaluated(
     slack = rounding(outputs, near)
     if slack is None:
         return
-    rows = next((len(v) for s, v in near.items() if s.shape[0] == "N"), 1)
+    rows = rows_of(near)
     plan = lower(outputs)
     exact = reference(outputs, near, np.float64)
     close = [(s * EPSILON[np.float64], s * EPSILON[np.float32]) for s in slack]
