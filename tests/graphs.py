@@ -7,7 +7,7 @@ with their gradients.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,7 +184,10 @@ def graph(seed: int) -> Graph:
     loss = kb.mean(kb.sin(nodes[-1]) * 1.7)
     outputs = [loss, *nodes[-3:], *kb.grad(loss, symbols([loss], "parameter"))]
     numbers = np.random.default_rng(seed)
-    draw = {s: tuple(n if k == "N" else k for k in s.shape) for s in symbols(outputs)}
+    draw = {
+        s: tuple(n if k == "N" else k for k in s.shape)
+        for s in [*leaves[:1], *symbols(outputs)]
+    }
     return Graph(outputs, {s: numbers.uniform(-1.5, 1.5, k) for s, k in draw.items()})
 
 
@@ -204,48 +207,52 @@ def _step(rng: random.Random, nodes: Sequence[Expr]) -> Expr | None:
     return made if sized and (rows == "N" or isinstance(rows, int)) else None
 
 
+def rows_of(values: Mapping[Symbol, np.ndarray]) -> int:
+    """The number of samples."""
+    return next((len(v) for s, v in values.items() if s.shape[0] == "N"), 1)
+
+
 def reference(
-    outputs: Sequence[Expr], values: dict[Symbol, np.ndarray], dtype: Any
+    outputs: Sequence[Expr], values: Mapping[Symbol, np.ndarray], dtype: Any
 ) -> list[np.ndarray]:
     """The outputs' values by the reference, in the given type."""
     given = {s: v.astype(dtype) for s, v in values.items()}
     with np.errstate(all="ignore"):
-        found: list[np.ndarray] = Program(outputs)(given, np, dtype)
+        found: list[np.ndarray] = Program(outputs)(
+            given, np, dtype, {"N": rows_of(values)}
+        )
     return found
 
 
 def rounding(
-    outputs: Sequence[Expr], values: dict[Symbol, np.ndarray]
+    outputs: Sequence[Expr], values: Mapping[Symbol, np.ndarray]
 ) -> list[float] | None:
     """How far each output may be off in units of the type's epsilon.
 
     It is read off the reference's own difference between float32 and float64. None where
-    outputs are not smooth enough to be compared: an entry beyond 1e4, or a corner so near
+    outputs are not smooth enough to be compared: an entry beyond 1e6, or a corner so near
     that rounding decides the side.
     """
     nodes = order(outputs)
-    near = [
+    corners = [
         k
         for n in nodes
         if n.op is not None and n.op.kinks is not None
         for k in n.op.kinks(*n.args, **dict(n.attrs))
     ]
-    asked = [*outputs, *nodes, *near]
+    asked = [*outputs, *nodes, *corners]
     exact = reference(asked, values, np.float64)
     rough = reference(asked, values, np.float32)
-    largest = max(float(np.max(np.abs(v))) for v in exact[: len(outputs) + len(nodes)])
-    if not largest < 1e4:
+    smooth = len(outputs) + len(nodes)
+    largest = max(float(np.max(np.abs(v))) for v in exact[:smooth])
+    if not largest < 1e6:
         return None
-    for a, b in zip(
-        exact[len(outputs) + len(nodes) :],
-        rough[len(outputs) + len(nodes) :],
-        strict=True,
+    off = [float(np.max(np.abs(a - b))) for a, b in zip(exact, rough, strict=True)]
+    if any(
+        np.any(abs(a) < 8 * d) for a, d in zip(exact[smooth:], off[smooth:], strict=True)
     ):
-        if np.any((np.abs(a) < 1e-5 * max(largest, 1)) & ((a != 0) | (b != 0))):
-            return None
+        return None
+    # rounding in a sum grows like the root of its length
+    own = 16 * max(largest, 1.0) * max(v.size for v in exact) ** 0.5
     epsilon = float(np.finfo(np.float32).eps)
-    pairs = zip(exact[: len(outputs)], rough, strict=False)
-    return [
-        float(np.max(np.abs(a - b))) / epsilon * 8 + 16 * max(largest, 1.0)
-        for a, b in pairs
-    ]
+    return [8 * d / epsilon + own for d in off[: len(outputs)]]

@@ -9,59 +9,14 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 
 #include "plan.h"
+#include "sets.h"
 
 namespace nb = nanobind;
 
 namespace kb {
-
-// The sets that CMakeLists.txt compiles the kernels for, the least demanding first.
-#if defined(__x86_64__)
-#define KB_SETS(X) X(baseline) X(avx2) X(avx512)
-#else
-#define KB_SETS(X) X(baseline)
-#endif
-
-#define KB_SET(name)                     \
-  namespace name {                       \
-  extern const Kernels<float> kernels32;    \
-  extern const Kernels<double> kernels64;  \
-  }
-KB_SETS(KB_SET)
-#undef KB_SET
-
-template <class T>
-const Kernels<T>& kernels_of(const std::string& isa) {
-#define KB_PICK(set)                                        \
-  if (isa == #set) {                                        \
-    if constexpr (std::is_same_v<T, float>) return set::kernels32; \
-    else return set::kernels64;                               \
-  }
-  KB_SETS(KB_PICK)
-#undef KB_PICK
-  throw Refused("unknown instruction set " + isa);
-}
-
-bool machine_has(const std::string& isa) {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (isa == "avx2") return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (isa == "avx512")
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-#endif
-  return isa == "baseline";
-}
-
-std::vector<std::string> instruction_sets() {
-  std::vector<std::string> found;
-#define KB_NAME(name) \
-  if (machine_has(#name)) found.push_back(#name);
-  KB_SETS(KB_NAME)
-#undef KB_NAME
-  return found;
-}
 
 std::vector<std::string> names_of_codes() {
   return {
@@ -115,6 +70,23 @@ Instruction instruction_of(const ItemTuple& t) {
   return item;
 }
 
+// One thread of Python at a time works with an engine: native code runs without Python's
+// own lock.
+class Turn {
+ public:
+  explicit Turn(std::mutex& mutex) : mutex_(mutex) {
+    if (mutex_.try_lock()) return;
+    nb::gil_scoped_release release;  // or who has the engine could not give it back
+    mutex_.lock();
+  }
+  ~Turn() { mutex_.unlock(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  std::mutex& mutex_;
+};
+
 // Whether a time is over, without a look at the clock every time it is asked.
 class Watch {
  public:
@@ -152,23 +124,29 @@ class Engine {
               threads, work_a_row) {}
 
   void set(int id, const Array& values) {
+    Turn turn(mutex_);
     fits(id, values.shape(0), values.shape(1));
     plan_.set(id, values.data());
   }
-  void get(int id, const Output& values) const {
+  void get(int id, const Output& values) {
+    Turn turn(mutex_);
     fits(id, values.shape(0), values.shape(1));
     plan_.get(id, values.data());
   }
   void source(int number, Array data) {
-    if (static_cast<size_t>(number) >= 64 || number < 0) throw Refused("no such source");
+    Turn turn(mutex_);
     plan_.source(number, data.data(), data.shape(0), data.shape(1));
     if (held_.size() <= static_cast<size_t>(number)) held_.resize(number + 1);
     held_[number] = std::move(data);  // alive as long as the engine may read it
   }
-  void batch_rows(int64_t rows) { plan_.batch_rows(rows); }
+  void batch_rows(int64_t rows) {
+    Turn turn(mutex_);
+    plan_.batch_rows(rows);
+  }
 
   // One run of the plan on the rows as they are set.
   void once(int64_t rows) {
+    Turn turn(mutex_);
     nb::gil_scoped_release release;
     Batch batch;
     batch.rows = rows;
@@ -185,14 +163,13 @@ class Engine {
                                           uint64_t seed, const std::vector<int>& settings,
                                           double seconds, double total,
                                           const nb::object& asked) {
+    Turn turn(mutex_);
     int64_t rows = static_cast<int64_t>(order.shape(0));
-    if (size < 1 || first < 0 || last <= first || (last - 1) * size >= rows)
+    if (size < 1 || first < 0 || last <= first || last - 1 > (rows - 1) / size || rows < 1)
       throw Refused("batches");
     if (static_cast<int64_t>(rates.shape(0)) < last - first) throw Refused("rates");
     if (settings.size() != 4) throw Refused("settings");
-    for (int64_t k = first * size; k < std::min(rows, last * size); ++k)
-      if (order.data()[k] < 0 || order.data()[k] >= plan_.source_rows())
-        throw Refused("a row that the data do not have");
+    if (step < 0 || step > kLastStep) throw Refused("the step's number");
     bool broken_off = false;  // by an exception in Python
     std::function<bool()> stop;
     if (!asked.is_none())
@@ -234,6 +211,7 @@ class Engine {
   // `in`, `out` is copied to y. `size` is the buffer of the number of rows, or -1.
   // Returns the first row of x that is not finite, or -1.
   int64_t forward(int in, const Array& x, int out, const Output& y, int size) {
+    Turn turn(mutex_);
     int64_t rows = static_cast<int64_t>(x.shape(0)), cols = static_cast<int64_t>(x.shape(1));
     int64_t outputs = static_cast<int64_t>(y.shape(1));
     if (static_cast<int64_t>(y.shape(0)) != rows || cols != plan_.cols_of(in) ||
@@ -248,6 +226,7 @@ class Engine {
       if (check != T(0)) return first_not_finite(from, batch.rows, cols) + first;
       plan_.batch_rows(batch.rows);
       number(size, static_cast<double>(batch.rows));
+      if (plan_.rows_of(in) != batch.rows) throw Refused("an input without a row a sample");
       plan_.set(in, from);
       if (rows > 64) {
         nb::gil_scoped_release release;
@@ -292,8 +271,11 @@ class Engine {
     if (id >= 0) plan_.set_number(id, static_cast<T>(value));
   }
 
+  static constexpr int64_t kLastStep = int64_t{1} << 62;
+
   Plan<T> plan_;
   std::vector<Array> held_;
+  std::mutex mutex_;
 };
 
 template <class T>

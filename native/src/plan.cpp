@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 #include <utility>
 
 namespace kb {
@@ -27,6 +30,8 @@ constexpr bool kTakesRow[] = {
 constexpr double kSmall = 5e5;   // operations a step below which one thread is faster
 constexpr double kLong = 5e8;    // operations a step above which it asks whether to stop
 constexpr std::chrono::milliseconds kAskEvery{25};
+constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
+constexpr int kMostThreads = 256;
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
@@ -53,8 +58,7 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
               double work_a_row)
     : kernels_(kernels), buffers_(std::move(buffers)), code_(std::move(code)), guard_(guard),
       most_rows_(most_rows), batch_rows_(most_rows), work_a_row_(work_a_row),
-      team_(threads), barrier_(team_.size()) {
-  constexpr int64_t kMost = int64_t{1} << 40;
+      team_(std::min(threads, kMostThreads)), barrier_(team_.size()) {
   if (most_rows < 1 || most_rows > kMost) throw Refused("a batch has at least one row");
   std::vector<size_t> numbers;  // of each piece of memory
   for (const Buffer& buffer : buffers_) {
@@ -68,6 +72,8 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
         std::max(numbers[place], static_cast<size_t>(kernels_.layout.size(rows, cols)));
   }
   validate();
+  takes_ = std::any_of(code_.begin(), code_.end(),
+                       [](const Instruction& item) { return item.code == Code::take; });
   std::vector<T*> pieces;
   for (size_t count : numbers) pieces.push_back(allocated(count));
   for (const Buffer& buffer : buffers_) base_.push_back(pieces[buffer.memory]);
@@ -83,11 +89,13 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
 // Zeros, from a cache line on; bad_alloc reaches Python as MemoryError.
 template <class T>
 T* Plan<T>::allocated(size_t numbers) {
-  size_t bytes = (numbers * sizeof(T) + 63) / 64 * 64;
-  memory_.emplace_back(new char[bytes + 64]());
-  auto address = reinterpret_cast<uintptr_t>(memory_.back().get());
-  bytes_ += bytes;
-  return reinterpret_cast<T*>((address + 63) / 64 * 64);
+  numbers = std::max<size_t>(numbers, 1);
+  void* place = nullptr;
+  if (posix_memalign(&place, 64, numbers * sizeof(T)) != 0) throw std::bad_alloc();
+  memory_.emplace_back(place, std::free);
+  memset(place, 0, numbers * sizeof(T));
+  bytes_ += numbers * sizeof(T);
+  return static_cast<T*>(place);
 }
 
 template <class T>
@@ -107,16 +115,37 @@ void Plan<T>::validate() const {
     for (int id : item.results) check(id);
     for (int id : item.operands) check(id);
     require(!item.results.empty(), item, "no result");
+    require(item.chain == 0 || item.rows == -1, item, "a chain goes through the batch's rows");
     if (has_program(item.code)) {
       validate_program(item);
     } else {
       const Buffer& y = buffers_[item.results[0]];
       require(item.results.size() == 1, item, "number of results");
+      require(item.start == -1 && item.steps.empty(), item, "no program goes on from it");
       require(item.rows == y.rows && item.cols == y.cols, item, "shapes");
       for (int id : item.operands)
         require(buffers_[id].memory != y.memory, item, "a result cannot be its own operand");
     }
     validate_shapes(item);
+  }
+  validate_guard();
+}
+
+// All threads must see the same loss, or they would not meet again: it is written before a
+// barrier, and not any more once somebody may have looked at it.
+template <class T>
+void Plan<T>::validate_guard() const {
+  if (guard_ < 0) return;
+  bool written = false, seen = false;  // since the last barrier; so far
+  for (const Instruction& item : code_) {
+    if (item.barrier) written = false;
+    seen = seen || item.guarded;
+    require(!item.guarded || !written, item, "a barrier must stand before the loss is read");
+    for (int id : item.results) {
+      if (buffers_[id].memory != buffers_[guard_].memory) continue;
+      require(!seen, item, "the loss must stay as it is");
+      written = true;
+    }
   }
 }
 
@@ -197,6 +226,7 @@ void Plan<T>::validate_program(const Instruction& item) const {
   std::vector<bool> written(item.results.size(), false);
   require(item.steps.size() <= kMostSteps, item, "number of steps");
   require(item.rows >= -1 && item.rows != 0 && item.cols >= 1, item, "the frame");
+  require(sized(item.rows) <= kMost / item.cols, item, "the frame");
   auto target = [&](const Target& to, Kind kind) {
     if (!to.stored) {
       require(to.index >= 0 && to.index < kMostRegisters, item, "a register");
@@ -318,7 +348,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     call->tall = tall;
     call->whole = whole;
     call->by_panels = by_panels(item);
-    call->fed = result(item.fed);
+    if (has_feed(item.code)) call->fed = result(item.fed);
   }
   for (const Step& step : item.steps) {
     const int arity = kArity[static_cast<int>(step.micro)];
@@ -410,23 +440,37 @@ void Plan<T>::batch_rows(int64_t rows) {
 
 // ---------------------------------------------------------------- a step
 
+// The batch with the rows to take checked, and copied, since who gave them may change them.
+template <class T>
+Batch Plan<T>::taken(const Batch& batch) {
+  Batch own = batch;
+  if (!takes_) return own;
+  if (batch.order == nullptr) throw Refused("no rows to take from the data");
+  order_.assign(batch.order, batch.order + batch.rows);
+  for (int64_t row : order_)
+    if (row < 0 || row >= source_rows_) throw Refused("a row that the data do not have");
+  own.order = order_.data();
+  return own;
+}
+
 template <class T>
 bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   batch_rows(batch.rows);
   prepare();
+  const Batch own = taken(batch);
   const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
   active_ = small || !pace_.all() ? 1 : team_.size();
   const bool asks = stop && work_a_row_ * static_cast<double>(batch.rows) > kLong;
   stop_ = asks ? &stop : nullptr;
   stopped_.store(false);
   if (small || team_.size() == 1) {
-    work(0, batch);
+    work(0, own);
     return !stopped_.load();
   }
   using Clock = std::chrono::steady_clock;
   const Clock::time_point began = Clock::now();
-  if (active_ == 1) work(0, batch);
-  else team_.run([&](int thread) { work(thread, batch); });
+  if (active_ == 1) work(0, own);
+  else team_.run([&](int thread) { work(thread, own); });
   pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
   return !stopped_.load();
 }

@@ -62,7 +62,6 @@ class Plan {
   bool step(const Batch& batch, const std::function<bool()>& stop = nullptr);
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }
-  int64_t source_rows() const { return source_rows_; }
   int64_t most_rows() const { return most_rows_; }
   size_t bytes() const { return bytes_; }
 
@@ -77,11 +76,13 @@ class Plan {
   Matrix<T> matrix(int id) const { return {base_[id], rows_of(id), cols_of(id)}; }
   T* allocated(size_t numbers);
   void validate() const;
+  void validate_guard() const;
   void validate_shapes(const Instruction& item) const;
   void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
+  Batch taken(const Batch& batch);
   void work(int thread, const Batch& batch);
   void ask(size_t place);
   void share(const Ready<T>& call, const Batch& batch, int thread);
@@ -101,11 +102,13 @@ class Plan {
   const std::function<bool()>* stop_ = nullptr;  // of a long step
   std::chrono::steady_clock::time_point asked_;
   std::atomic<bool> stopped_{false};
-  std::vector<std::unique_ptr<char[]>> memory_;
+  std::vector<std::unique_ptr<void, void (*)(void*)>> memory_;
   std::vector<T*> base_;     // of the buffers
   std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
   int64_t source_rows_ = 0;
+  bool takes_ = false;  // whether some instruction takes rows of the data
+  std::vector<int64_t> order_;  // the rows of the present batch
   size_t bytes_ = 0;
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;

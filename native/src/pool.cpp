@@ -19,10 +19,10 @@ inline void relax() {
 }
 }  // namespace
 
-void Barrier::wait() {
+void Barrier::wait(int members) {
   if (members_ == 1) return;
   unsigned round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+  if (arrived_.fetch_add(members, std::memory_order_acq_rel) + members == members_) {
     arrived_.store(0, std::memory_order_relaxed);
     round_.fetch_add(1, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) {
@@ -96,7 +96,7 @@ Team::~Team() {
     return;
   }
   ending_ = true;
-  start_.wait();
+  start_.wait(size_ - static_cast<int>(threads_.size()));  // for those never had, too
   for (auto& thread : threads_) thread.join();
 }
 

@@ -14,7 +14,7 @@ namespace kb {
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
-  void wait();
+  void wait(int members = 1);  // on behalf of so many of them
   int members() const { return members_; }
 
  private:
@@ -52,6 +52,7 @@ class Team {
 
   int size() const { return size_; }
   void run(const std::function<void(int)>& work);  // work(0) on the caller
+  // run() throws std::system_error where a thread cannot be had; it may be tried again.
 
  private:
   void member(int number);

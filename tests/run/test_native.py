@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from graphs import SIZES
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import kokuban as kb
@@ -26,7 +27,6 @@ from kokuban.run.vm import Machine, native
 
 pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
 
-SIZES = (1, 2, 3, 15, 16, 17, 31, 33, 63, 65, 127, 129)
 CLOSE: dict[Any, float] = {np.float64: 1e-12, np.float32: 2e-5}
 
 
@@ -368,125 +368,6 @@ def test_what_cannot_be_lowered_runs_on_numpy_aloud() -> None:
         kb.Model(loss=loss, output=x @ w).fit(data, data, epochs=1)
     with pytest.raises(SettingError, match="slice rows of the batch"):
         kb.Model(loss=loss, output=x @ w).fit(data, data, epochs=1, engine="native")
-
-
-# ---------------------------------------------------------------- wrong use
-
-
-def item(code: str, result: list[int], operands: list[int], **changes: Any) -> Any:
-    """An instruction as the binding takes it; its frame is N×2."""
-    fields = {
-        "code": native().codes().index(code) if code else 99,
-        "results": result,
-        "operands": operands,
-        "ints": [],
-        "numbers": [],
-        "steps": [],
-        "fed": (True, 0),
-        "start": -1,
-        "rows": -1,
-        "columns": 2,
-        "barrier": False,
-        "guarded": False,
-        "chain": 0,
-    }
-    return tuple({**fields, **changes}.values())
-
-
-def micro(name: str, a: Any, to: Any, *, tall: bool = False) -> Any:
-    """A step as the binding takes it."""
-    return (native().micros().index(name), tall, a, (6, 0, 0.0), (6, 0, 0.0), to, 0.0)
-
-
-def good() -> tuple[Any, ...]:
-    """An engine for one product, as the binding takes it."""
-    return native().Engine64, (
-        "baseline",
-        [(-1, 3, 0), (3, 2, 1), (-1, 2, 2)],
-        [item("matmul", [2], [0, 1])],
-        -1,
-        4,
-        1,
-        1e6,
-    )
-
-
-REFUSED: list[tuple[int, Any]] = [
-    (0, "avx9"),
-    (1, [(-1, 3, 0), (4, 2, 1), (-1, 2, 2)]),
-    (1, [(-1, 3, 0), (3, 2, 1), (0, 2, 2)]),
-    (1, [(-1, 3, 0), (3, 2, 1), (1 << 30, 1 << 30, 2)]),
-    (1, [(-1, 3, 0), (3, 2, 1), (-1, 2, 3)]),
-    (1, [(-1, 3, 0), (3, 2, 1), (-1, 2, 0)]),
-    (3, 3),
-    (4, 0),
-]
-if native() is not None:
-    WIDE, ROW, STORED = (2, 0, 0.0), (3, 0, 0.0), (True, 0)
-    REFUSED += [
-        (2, [changed])
-        for changed in (
-            item("", [2], [0, 1]),
-            item("matmul", [7], [0, 1]),
-            item("matmul", [2], [0, -1]),
-            item("matmul", [2], [0]),
-            item("matmul", [0], [0, 1]),
-            item("matmul", [], [0, 1]),
-            item("matmul", [2], [0, 1], fed=(True, 1)),
-            item("matmul", [2], [0, 1], fed=(False, 99)),
-            item("matmul", [2], [0, 1], fed=(False, 0)),
-            item("matmul", [2], [0, 1], start=0),
-            item("matmul", [2], [0, 1, 0], start=2),
-            item("matmul", [2], [0, 1], rows=5),
-            item("entries", [2], [0], steps=[]),
-            item("entries", [2], [0], steps=[micro("exp", WIDE, STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", ROW, STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, (True, 3))]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, (False, -1))]),
-            item("entries", [2], [2], steps=[micro("exp", (0, 0, 0.0), STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, STORED, tall=True)]),
-            item("entries", [2], [2], steps=[micro("row_sum", WIDE, STORED)]),
-            item("entries", [2], [2], steps=[(99, False, WIDE, WIDE, WIDE, STORED, 0.0)]),
-            item("entries", [2], [2], steps=[micro("exp", (9, 0, 0.0), STORED)]),
-            item("take", [2], [], ints=[99]),
-            item("transpose", [2], [0]),
-            item("slice", [2], [0], ints=[0, 2]),
-            item("mask", [2], [], ints=[1]),
-        )
-    ]
-
-
-@pytest.mark.parametrize(("place", "value"), REFUSED)
-def test_a_plan_that_does_not_hold_is_refused(place: int, value: Any) -> None:
-    kind, arguments = good()
-    assert kind(*arguments)
-    changed = [*arguments]
-    changed[place] = value
-    with pytest.raises(ValueError, match=r"\w"):
-        kind(*changed)
-
-
-def test_the_binding_checks_arrays() -> None:
-    kind, arguments = good()
-    engine = kind(*arguments)
-    engine.set(1, np.ones((3, 2)))
-    for wrong in (np.ones((2, 3)), np.ones(6), np.ones((3, 2), np.float32)):
-        with pytest.raises((ValueError, TypeError)):
-            engine.set(1, wrong)
-    with pytest.raises(ValueError, match="no such buffer"):
-        engine.set(5, np.ones((3, 2)))
-    with pytest.raises(ValueError, match="rows of a batch"):
-        engine.once(5)
-    order, rates = np.zeros(4, np.int64), np.zeros(1)
-    with pytest.raises(ValueError, match="that the data do not have"):
-        engine.run(order, 4, 0, 1, rates, 0, 0, [-1, -1, -1, 2], 1.0, 0.0, None)
-
-
-def test_memory_that_is_not_there_is_a_memory_error() -> None:
-    kind, arguments = good()
-    huge = [(1 << 19, 1 << 20, 0), (3, 2, 1), (-1, 2, 2)]
-    with pytest.raises(MemoryError):
-        kind(arguments[0], huge, [], -1, 4, 1, 1e6)
 
 
 def test_threadpoolctl_limits_the_engine() -> None:

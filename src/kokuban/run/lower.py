@@ -37,6 +37,14 @@ def lower(
     other symbols are buffers. Symbols take new values only where the first output, the
     loss, is finite. Raises NotLowered for what the engine cannot take.
     """
+    both = [
+        o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})
+    ]
+    if both:
+        raise NotLowered(
+            f"The native engine cannot give {both[0].name} as a result, since it takes a "
+            "new value."
+        )
     every, written_as = _expanded([*outputs, *(assigned or {}).values()])
     outputs, new_values = every[: len(outputs)], every[len(outputs) :]
     tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
@@ -136,6 +144,7 @@ class _Tasks:
     ) -> None:
         self.all: list[Task] = []
         self._sources = list(sources)
+        self._training = bool(assigned)
         every = [*outputs, *assigned.values()]
         self._kept = {_real(o) for o in every}
         self._nodes = [n for n in order(every) if n is _real(n)]
@@ -253,6 +262,8 @@ class _Tasks:
             start = (0, attrs["start"]) if across else (attrs["start"], 0)
             self._alone(name, node, ((args[0], across and by_rows),), start)
         elif name == "dropout_mask":
+            if not self._training:  # whose seed and step the engine knows
+                raise NotLowered("The native engine draws dropout_mask in training only.")
             rate = attrs["rate"]
             ints = (attrs["stream"], int(rate * 2.0**32))
             self._alone("mask", node, (), ints, (1 / (1 - rate),))
