@@ -447,7 +447,7 @@ def test_an_order_that_changes_while_it_is_read() -> None:
             order[3] = (3, LARGE)[k % 2]
             k += 1
 
-    thread = threading.Thread(target=spoils)
+    thread = threading.Thread(target=spoils, daemon=True)
     thread.start()
     seen, runs = set[str](), 0
     while runs < 300 or len(seen) < 2:
