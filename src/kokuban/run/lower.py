@@ -77,7 +77,8 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
 
     With m the largest entry of a row of U, softmax(U) = e^(U - m)/Σe^(U - m) and
     ln Σe^U = m + ln Σe^(U - m) share their terms. ReLU's derivative is read off its
-    output, which is kept anyway. What divides many entries is inverted once. Also gives what each node was before, for the reader.
+    output, which is kept anyway. What divides many entries is inverted once. Also gives
+    what each node was before, for the reader.
     """
     new: dict[Expr, Expr] = {}
     before: dict[Expr, Expr] = {}
@@ -90,7 +91,8 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
             most = row_max(u)
             terms = exp(u - most)
             total = sum_of(terms, over="columns")
-            new[node] = terms * (1 / total) if _named(node, "softmax") else log(total) + most
+            softmax = _named(node, "softmax")
+            new[node] = terms * (1 / total) if softmax else log(total) + most
         elif _named(node, "divide") and _repeats_a_vector(args[1]):
             new[node] = args[0] * (1 / args[1].args[0])
         elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
