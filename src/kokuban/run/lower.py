@@ -37,12 +37,12 @@ def lower(
     other symbols are buffers. Symbols take new values only where the first output, the
     loss, is finite. Raises NotLowered for what the engine cannot take.
     """
-    both = [o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})]
-    if both:
-        raise NotLowered(
-            f"The native engine cannot give {both[0].name}, which takes a new value, as a "
-            "result."
-        )
+    for output in map(_real, outputs):
+        if output in (assigned or {}):
+            raise NotLowered(
+                f"The native engine cannot give {written(output)}, which takes a new "
+                "value, as a result."
+            )
     every, written_as = _expanded([*outputs, *(assigned or {}).values()])
     outputs, new_values = every[: len(outputs)], every[len(outputs) :]
     tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
