@@ -1,7 +1,10 @@
 # The instruction sets that the kernels are compiled for, the least demanding first: the
 # first runs on every machine of the architecture. None where there are no kernels.
 set(sets)
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+if(KB_BASELINE_ONLY)
+  set(sets baseline)
+  add_compile_definitions(KB_BASELINE_ONLY)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   set(sets baseline avx2 avx512)
   set(options_avx2 -mavx2 -mfma)
   set(options_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma

@@ -9,7 +9,7 @@
 namespace kb {
 
 // The sets that sets.cmake compiles the kernels for, the least demanding first.
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(KB_BASELINE_ONLY)
 #define KB_SETS(X) X(baseline) X(avx2) X(avx512)
 #else
 #define KB_SETS(X) X(baseline)
