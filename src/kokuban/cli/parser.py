@@ -55,14 +55,17 @@ examples:
   kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
 
 CHECK = """\
-Prove the gradient of a model's loss, as it stands, against numerical differentiation:
-in float64, at the model's own values, by every parameter. Exit code 0 says that they
-agree, 1 that they do not."""
+Prove the gradient of a loss against numerical differentiation, in float64, by every
+parameter: of a model, at its own values, or of a board (FILE.kb: shapes and formulas as
+text), where claims can be held against it. Exit code 0 says that all agree, 1 that
+something does not."""
 
 CHECK_EXAMPLES = """\
 examples:
   kokuban check digits.safetensors digits
-  kokuban check price.safetensors                random rows"""
+  kokuban check price.safetensors                random rows
+  kokuban check net.kb                           random values
+  kokuban check net.kb --at values.npz --claim 'W = X^T D' --let 'D = (Y - T) / N'"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -230,7 +233,7 @@ def _predict(command: argparse.ArgumentParser) -> None:
 
 def _check(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=check.run)
-    command.add_argument("model", metavar="MODEL", help="a model file")
+    command.add_argument("model", metavar="MODEL", help="a model file, or a board")
     command.add_argument(
         "data",
         nargs="*",
@@ -242,6 +245,27 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
     )
     _separator(command)
+    add = command.add_argument_group("boards").add_argument
+    add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
+    add(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="'W = …'",
+        help="the gradient by W as someone has it; may be given again",
+    )
+    add(
+        "--let",
+        action="append",
+        default=[],
+        metavar="'D = …'",
+        help="a name for claims to use; may be given again",
+    )
+    add(
+        "--loss",
+        metavar="NAME",
+        help="what to differentiate (default: the board's last formula that is 1×1)",
+    )
 
 
 def _separator(group: Group) -> None:

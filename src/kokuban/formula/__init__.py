@@ -1,7 +1,7 @@
 """The formula language: boards and formulas as text, both ways, and their equality."""
 
 from kokuban.formula.blackboard import Board, board
-from kokuban.formula.equality import Comparison, compare
+from kokuban.formula.equality import Comparison, compare, distributions
 from kokuban.formula.names import namespace
 from kokuban.formula.printing import text
 from kokuban.formula.reading import equation, parse
@@ -11,6 +11,7 @@ __all__ = [
     "Comparison",
     "board",
     "compare",
+    "distributions",
     "equation",
     "namespace",
     "parse",

@@ -13,15 +13,15 @@ from kokuban.errors import FileFormatError, FormulaError, StorageError, nearest
 from kokuban.expr import ROLES, Expr, Symbol, symbol
 from kokuban.formula.functions import names as function_names
 from kokuban.formula.names import Names
-from kokuban.formula.notation import key, plain, quoted, tidy
+from kokuban.formula.notation import key, plain, tidy
 from kokuban.formula.place import Source
-from kokuban.formula.printing import text
+from kokuban.formula.printing import name_text, text
 from kokuban.formula.reading import Reader
 from kokuban.formula.roles import only_compared, role
 from kokuban.formula.syntax import bounded, tree_of
 from kokuban.shape import SCALAR, Dim, Shape, dimension, show
 
-LONGEST: Final = 100_000  # characters of a board
+LONGEST: Final = 50_000  # characters of a board
 
 
 class Board(Mapping[str, Expr]):
@@ -79,23 +79,16 @@ class Board(Mapping[str, Expr]):
 
     def __str__(self) -> str:
         """The board as text that `kokuban.board` reads back."""
-        lines = [f"{_named(s.name)}: {show(s.shape)} {s.role}" for s in self.symbols]
+        lines = [f"{name_text(s.name)}: {show(s.shape)} {s.role}" for s in self.symbols]
         above: dict[Expr, str] = {}
         for name, made in self.definitions.items():
-            lines.append(f"{_named(name)} = {text(made, above)}")
+            lines.append(f"{name_text(name)} = {text(made, above)}")
             if made.op is not None:
-                above.setdefault(made, _named(name))
+                above.setdefault(made, name_text(name))
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         return f"kokuban.board({str(self)!r})"
-
-
-def _named(name: str) -> str:
-    written = quoted(name)
-    if written is None:
-        raise FormulaError(f"{name!r} cannot be written as a name in a formula.")
-    return written
 
 
 def board(text: str | Path) -> Board:

@@ -74,7 +74,7 @@ class Calls:
         """The call; a power behind the name holds for it, as in tanh^2(U)."""
         at = replace(item, end=end)
         if any(isinstance(script, Transposed) for script in item.scripts):
-            self.values.fail(f"Not a function is transposed but {f.name}(…)^T.", item)
+            self.values.fail(f"A function is not transposed; {f.called}(…)^T is.", item)
         made = self._value(f, arguments, at)
         for script in item.scripts:
             made = self.values.scripted(made, script)

@@ -89,7 +89,7 @@ class _Trial:
     ) -> None:
         self.formulas, self.rng = formulas, rng
         self.symbols = symbols([*given, *formulas])
-        self.distributions = _distributions(given)
+        self.distributions = distributions(given)
         self.nodes = order([*given, *formulas])
         self.sizes = _sizes(self.nodes)
         self.entries = sum(math.prod(self.shape(n)) for n in self.nodes)
@@ -118,7 +118,7 @@ class _Trial:
         return found
 
 
-def _distributions(expressions: Iterable[Expr]) -> set[Symbol]:
+def distributions(expressions: Iterable[Expr]) -> set[Symbol]:
     """The symbols whose rows must sum to 1: those marked, and targets within a mark."""
     found = set[Symbol]()
     for node in order(expressions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from inspect import Parameter, Signature, signature
@@ -14,7 +14,7 @@ from kokuban.errors import ExpressionError
 from kokuban.expr import ENTRYWISE, Expr, apply, entrywise, input, order, substitute
 from kokuban.formula.notation import tidy
 from kokuban.gradient import grad
-from kokuban.op import DIMENSIONS, Operation, operations
+from kokuban.op import DIMENSIONS, Operation, operation, operations
 from kokuban.ops.reduction import OVER
 from kokuban.shape import SCALAR, Shape
 
@@ -35,13 +35,15 @@ BARE: Final = ("log", "exp", "tanh", "sin", "cos", "sqrt")
 class Function:
     """A function as a formula calls it.
 
-    name     what it is called
+    name     its own
+    called   what the formula calls it
     preset   settings that its written name gives: the rows of Σ_rows, the N of Dup_N
     slope    whether it is the derivative, as in tanh'(U)
     spread   whether it is the large Σ, which adds up all that follows in the product
     """
 
     name: str
+    called: str
     build: Callable[..., Expr]
     signature: Signature
     preset: dict[str, str] = field(default_factory=dict)
@@ -57,20 +59,33 @@ class Function:
             usual = "…" if p.default is None else p.default
             name = f"{p.name}, …" if several else p.name
             shown.append(name if usual is Parameter.empty else f"{p.name}={usual}")
-        return f"{self.name}({', '.join(shown)})"
+        return f"{self.called}({', '.join(shown)})"
 
 
-def _builders() -> dict[str, Callable[..., Expr]]:
-    """What builds each function's expression, by name."""
-    found: dict[str, Callable[..., Expr]] = {op.name: _plain(op) for op in operations()}
-    public = {name: getattr(ops, name) for name in ops.__all__ if name != "count"}
-    return found | {n: f for n, f in public.items() if callable(f)} | ops.COMPOSITES
+# Public functions that are no operations or composites of their own.
+OTHERS: Final = ("broadcast", "clip", "identity", "join", "ones", "zeros")
 
 
-def names() -> Iterator[str]:
+def _own() -> set[str]:
+    """What functions are called by the registry."""
+    return {*(op.name for op in operations()), *ops.COMPOSITES, *OTHERS}
+
+
+def _builder(name: str) -> Callable[..., Expr]:
+    """What builds the function's expression: the public function, where there is one."""
+    public: Callable[..., Expr] | None = getattr(ops, name, None)
+    public = ops.COMPOSITES.get(name, public)
+    return _plain(operation(name)) if public is None else public
+
+
+def names() -> set[str]:
     """What functions are called, other names for them included."""
-    yield from _builders()
-    yield from ALIASES
+    return _own() | set(ALIASES)
+
+
+def reserved(name: str) -> bool:
+    """Whether a name as it stands is always the function; a symbol's needs backticks."""
+    return name == "dup" or name in _own()
 
 
 def _plain(op: Operation) -> Callable[..., Expr]:
@@ -94,11 +109,10 @@ def function(written: str) -> Function | None:
     if len(name) - len(stem) > 1:
         return None
     preset: dict[str, str] = {}
-    builders = _builders()
-    found = _found(stem, builders)
+    found = _found(stem)
     if found is None:
         stem, _, below = stem.partition("_")
-        found = _found(stem, builders)
+        found = _found(stem)
         below = below.strip("{} ")
         if found == "sum" and below in OVER:
             preset = {"over": below}
@@ -107,19 +121,20 @@ def function(written: str) -> Function | None:
         else:
             return None
     assert found is not None
-    build = builders[found]
+    build = _builder(found)
     slope = name.endswith("'")
-    return Function(found, build, signature(build), preset, slope, stem == "Σ")
+    return Function(found, stem, build, signature(build), preset, slope, stem == "Σ")
 
 
-def _found(name: str, builders: dict[str, Callable[..., Expr]]) -> str | None:
+def _found(name: str) -> str | None:
     """The function's own name: that or another of its names, in any case, without _."""
-    if name in builders:
+    own = _own()
+    if name in own:
         return name
     simple = name.lower().replace("_", "")
-    for own in builders:
-        if own.replace("_", "") == simple:
-            return own
+    for one in own:
+        if one.replace("_", "") == simple:
+            return one
     return ALIASES.get(name, ALIASES.get(simple))
 
 

@@ -7,7 +7,7 @@ from inspect import signature
 
 from kokuban import ops
 from kokuban.errors import FormulaError
-from kokuban.expr import Expr, composite_of, order, size, symbols
+from kokuban.expr import Expr, Size, composite_of, order, size, symbols
 from kokuban.formula.notation import key, tidy
 
 
@@ -27,12 +27,14 @@ class Names:
         self.origin: dict[Expr, str] = {}
         self.later: dict[str, str] = {}
         self.declares = False
-        for name in dimensions_of(known.values()):
-            self._by_key.setdefault(key(name), size(name))
+        for name, sized in _dimensions_of(known.values()).items():
+            self._by_key.setdefault(key(name), sized)
 
     def find(self, written: str) -> Expr | None:
         """What a name stands for, or None."""
-        found = self._exact.get(tidy(written))
+        found = self._exact.get(str(written))
+        if found is None:
+            found = self._exact.get(tidy(written))
         return self._by_key.get(key(written)) if found is None else found
 
     def add(self, written: str, meaning: Expr, origin: str = "") -> None:
@@ -47,18 +49,20 @@ class Names:
         return [*self._exact, *(k for k in self._by_key if k not in own)]
 
 
-def dimensions_of(expressions: Iterable[Expr]) -> list[str]:
-    """The named dimensions in expressions, in the order of their use."""
-    dims = (dim for node in order(expressions) for dim in node.shape)
-    return list(dict.fromkeys(dim for dim in dims if isinstance(dim, str)))
+def _dimensions_of(expressions: Iterable[Expr]) -> dict[str, Expr]:
+    """The sizes of the named dimensions in expressions, by name."""
+    nodes = order(expressions)
+    dims = [dim for node in nodes for dim in node.shape]
+    dims += [node.dim for node in nodes if isinstance(node, Size)]
+    return {dim: size(dim) for dim in dims if isinstance(dim, str)}
 
 
 def namespace(*expressions: Expr) -> dict[str, Expr]:
     """What names stand for in formulas about these expressions.
 
-    Their symbols, by name; and, unless symbols are called so, the letters that losses
-    give what they compare, as in cross_entropy(Y, T) or softmax_cross_entropy(U, T),
-    where all losses among the expressions agree on them.
+    Their symbols and named dimensions; and, unless symbols are called so, the letters
+    that losses give what they compare, as in cross_entropy(Y, T) or
+    softmax_cross_entropy(U, T), where all losses among the expressions agree on them.
 
     Raises FormulaError where two symbols have the same name.
     """
@@ -75,4 +79,4 @@ def namespace(*expressions: Expr) -> dict[str, Expr]:
             for letter, arg in zip(letters, args, strict=False):
                 compared.setdefault(letter.upper(), {})[arg] = None
     single = {n: next(iter(e)) for n, e in compared.items() if len(e) == 1 == len(n)}
-    return single | found
+    return single | _dimensions_of(expressions) | found

@@ -28,7 +28,7 @@ NAME: Final = rf"`[^`\n]+`|{_LETTER}{_MORE}{_BRACED}{_LABEL}'*"
 
 _name = re.compile(NAME)
 _piece = re.compile(
-    rf"{_LETTER}[\u0300-\u036f]*[0-9{_LOWERED}]*(?:_(?:\{{[^{{}}\n]*\}}|[^\W_]+))?{_LABEL}'*"
+    rf"{_LETTER}[\u0300-\u036f]*[0-9{_LOWERED}]*(?:_(?:\{{[^{{}}\n]*\}}|[0-9]+|[^\W\d_]))?{_LABEL}'*"
 )
 _digits = str.maketrans(_RAISED + _LOWERED, "0123456789" * 2)
 
@@ -54,10 +54,13 @@ def pieces(name: str) -> list[str]:
     return found if len(found) > 1 and "".join(found) == name else []
 
 
+def stands(name: str) -> bool:
+    """Whether a formula can hold the name as it is."""
+    return bool(_name.fullmatch(name)) and tidy(name) == name and _stays(name)
+
+
 def quoted(name: str) -> str | None:
-    """The name as a formula can hold it, in backticks if need be; None if it cannot."""
-    if _name.fullmatch(name) and tidy(name) == name and _stays(name):
-        return name
+    """The name in backticks; None if it cannot be written so either."""
     return None if not name or "`" in name or not _stays(f"`{name}`") else f"`{name}`"
 
 
@@ -119,7 +122,7 @@ _ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _MATRICES = {"matrix", "pmatrix", "bmatrix"}
 _CHARACTERS = (
     dict.fromkeys("−–﹣", "-")
-    | dict.fromkeys("∙•⋅", "·")
+    | dict.fromkeys("∙•⋅・･", "·")
     | dict.fromkeys("′’", "'")
     | {"∗": "*", "∘": "⊙", "÷": "/", "∕": "/", "⁄": "/", "⊺": "⊤", "∥": "‖"}
     | {"∣": "|", "≔": "=", "、": ",", "½": "(1/2)", "¼": "(1/4)"}
@@ -319,10 +322,9 @@ def _close(source: Source, opened: list[tuple[str, int]], c: str, at: int) -> No
         raise source.error(f"Nothing is open that this '{c}' could close.", at, at + 1)
     before, place = opened.pop()
     if _CLOSING[before] != c:
-        line, column = source.line_and_column(place)
         raise source.error(
-            f"'{c}' closes '{before}' of line {line}, column {column}: write "
-            f"'{_CLOSING[before]}'.",
+            f"The '{before}' in {source.place(place)} is closed by "
+            f"'{_CLOSING[before]}', not by '{c}'.",
             at,
             at + 1,
         )

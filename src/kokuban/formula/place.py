@@ -63,13 +63,16 @@ class Source:
         ends = re.finditer(r"\r\n|\r|\n", self.typed)
         return [0, *(found.end() for found in ends)]
 
+    def place(self, at: int) -> str:
+        """A place in what was typed, in words."""
+        line, column = self.line_and_column(at)
+        return f"line {line}, column {column}" if self._begins[1:] else f"column {column}"
+
     def error(self, message: str, start: int, end: int) -> FormulaError:
         """A FormulaError that shows the place, given in `text`."""
         first, last = self.span(start, end)
         line, column = self.line_and_column(first)
-        several = len(self._begins) > 1
-        place = f"line {line}, column {column}" if several else f"column {column}"
-        head = f"{self.name}, {place}" if self.name else place
+        head = f"{self.name}, {self.place(first)}" if self.name else self.place(first)
         begin, *ends = [*self._begins, len(self.typed)][line - 1 : line + 1]
         shown = self.typed[begin : ends[0]].rstrip("\r\n")
         drawn = _drawn(shown, column - 1, last - first)

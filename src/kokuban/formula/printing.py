@@ -7,7 +7,8 @@ from typing import Final
 
 from kokuban.errors import FormulaError
 from kokuban.expr import Expr, Size, Symbol, form, shown
-from kokuban.formula.notation import quoted
+from kokuban.formula.functions import reserved
+from kokuban.formula.notation import quoted, stands
 from kokuban.op import ATOM
 
 LONGEST: Final = 20_000  # characters
@@ -49,8 +50,17 @@ def _form(
         return known[node], ATOM
     if not isinstance(node, Symbol | Size):
         return form(node, parts)
-    name = node.name if isinstance(node, Symbol) else node.dim
+    return name_text(node.name if isinstance(node, Symbol) else node.dim), ATOM
+
+
+def name_text(name: str) -> str:
+    """A name as formulas write it, in backticks if need be.
+
+    Raises FormulaError where that is not enough.
+    """
+    if stands(name) and not reserved(name):
+        return name
     written = quoted(name)
     if written is None:
         raise FormulaError(f"{name!r} cannot be written as a name in a formula.")
-    return written, ATOM
+    return written

@@ -110,7 +110,7 @@ class Reader:
         names = self.values.names
         if isinstance(link, Token) or not isinstance(link.what, Token):
             return [link]
-        if names.find(link.what) is not None or self.values.function(link):
+        if self.values.function(link) or names.find(link.what) is not None:
             return [link]
         found = pieces(link.what)
         if not found or any(names.find(piece) is None for piece in found):
@@ -170,7 +170,7 @@ class Reader:
         if word in ("T", "t", "⊤"):
             return Transposed(*span(node))
         if not isinstance(raised, Item):
-            raised = Item(raised, *span(node))
+            raised = Item(raised, *span(raised if isinstance(raised, Token) else node))
         return Power(raised, *span(node))
 
     def _exponent(self, node: Tree[Token], parts: list[Token]) -> Item:

@@ -49,8 +49,8 @@ def _syntax_error(source: Source, error: UnexpectedInput) -> FormulaError:
     if not found:
         at = len(source.text[:at].rstrip())
         return source.error(f"The line ends too early: {missing}.", at, at + 1)
-    hint = _HINTS.get(found, f"Instead, {missing}.")
-    return source.error(f"'{found}' does not fit here. {hint}", at, at + len(found))
+    hint = f". {_HINTS[found]}" if found in _HINTS else f": {missing}."
+    return source.error(f"'{found}' does not fit here{hint}", at, at + len(found))
 
 
 _HINTS: Final = {
@@ -58,9 +58,12 @@ _HINTS: Final = {
     ",": "Commas stand between a function's arguments.",
     '"': "Names are written without quotation marks.",
     "=": "A line gives one name one meaning: Y = softmax(X W + b).",
+    "x": "A shape has two dimensions: X: N x 4.",
+    "×": "A shape has two dimensions: X: N x 4.",
     ":": "A shape line is a name, a colon and two dimensions: X: N x 4.",
 }
 _EXPECTED: Final = {
+    "LBRACE": "'{'",
     "EQUAL": "'='",
     "COLON": "':'",
     "BY": "'x' between two dimensions",

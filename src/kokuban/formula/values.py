@@ -12,7 +12,12 @@ from lark import Token
 from kokuban import ops
 from kokuban.errors import KokubanError, nearest
 from kokuban.expr import Const, Expr, constant, order
-from kokuban.formula.functions import Function, function, names as function_names
+from kokuban.formula.functions import (
+    Function,
+    function,
+    names as function_names,
+    reserved,
+)
 from kokuban.formula.items import (
     Dims,
     Item,
@@ -45,11 +50,12 @@ class Values:
 
     def function(self, item: Item) -> Function | None:
         """The function that an item's name is, unless the name stands for a matrix."""
-        if not isinstance(item.what, Token) or self.names.find(item.what) is not None:
+        if not isinstance(item.what, Token):
             return None
         name = str(item.what)
         if name not in self._functions:
-            self._functions[name] = function(name)
+            known = self.names.find(name) is not None and not reserved(name)
+            self._functions[name] = None if known or name[0] == "`" else function(name)
         return self._functions[name]
 
     # ---- a row of factors and operators, functions applied
@@ -105,7 +111,7 @@ class Values:
         """The expression transposed, or to a power."""
         if isinstance(script, Transposed):
             return expr.T
-        return expr ** self.number(script.exponent)
+        return expr ** self.number(script.exponent, "A power is")
 
     def _with_its_power(self, item: Item) -> Expr | None:
         """e^X, and ‖A‖² without its root; None for all else."""
@@ -143,7 +149,7 @@ class Values:
             self.fail("This number is too large.", place)
         return constant(value)
 
-    def number(self, item: Item) -> float:
+    def number(self, item: Item, wanted: str = "Here stands") -> float:
         """The number that an item is, worked out where it is a formula such as 1/2."""
         expr = self.part(item).expr
         nodes = order([expr])
@@ -151,7 +157,7 @@ class Values:
         if any(n.shape != SCALAR for n in nodes) or not all(
             isinstance(n, Const) for n in leaves
         ):
-            self.fail("A plain number is needed here.", item)
+            self.fail(f"{wanted} a plain number, such as 2 or 1/2.", item)
         with np.errstate(all="ignore"):
             value = float(evaluate(expr, {}, simplify=False).item())
         if not math.isfinite(value):
@@ -195,8 +201,8 @@ class Values:
     # ---- names
 
     def _named(self, token: Token) -> Expr:
-        found = self.names.find(token)
-        if found is not None:
+        found, f = self.names.find(token), self.function(Item(token, *span(token)))
+        if found is not None and f is None:
             return found
         if token == "π":
             return constant(math.pi)
@@ -209,9 +215,11 @@ class Values:
                 "above it.",
                 token,
             )
-        f = function(token)
         if f is not None:
-            self.fail(f"'{name}' is a function, written {f.usage}.", token)
+            told = f"'{name}' is a function, written {f.usage}"
+            if found is not None:
+                told += f"; the matrix called so is written `{name}`"
+            self.fail(f"{told}.", token)
         self.fail(f"There is no '{name}' here.{self._hint(name)}", token)
 
     def _hint(self, name: str) -> str:
