@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "formula_errors.txt"
 
 
 def golden() -> list[tuple[str, str]]:
-    """Pairs of a text and its error; a board where the text has a : or ∈, else a formula."""
+    """Pairs of a text and its error; a board where there is a : or ∈, or a formula."""
     blocks = GOLDEN.read_text("utf-8").split("\n\n")[1:]
     pairs = [block.strip("\n").split("\n--\n") for block in blocks]
     return [(text, error) for text, error in pairs]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import kokuban as kb
-from kokuban.expr import Expr
-from kokuban.formula import parse
+from kokuban.errors import FormulaError
+from kokuban.expr import Expr, size
+from kokuban.formula import equation, namespace, parse
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -36,7 +37,7 @@ def test_names_win_over_what_they_could_be() -> None:
 def test_a_functions_own_name_stays_its_own() -> None:
     w = kb.parameter("softmax", (3, 3))
     assert parse("softmax(`softmax`)", {"softmax": w}) is kb.softmax(w)
-    with pytest.raises(FormulaError, match="the matrix called so is written `softmax`"):
+    with pytest.raises(FormulaError, match="The matrix called so is written `softmax`"):
         parse("softmax + 1", {"softmax": w})
 
 

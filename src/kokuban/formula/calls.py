@@ -18,7 +18,6 @@ from kokuban.formula.items import (
     Script,
     Transposed,
 )
-from kokuban.formula.notation import tidy
 from kokuban.formula.values import Values
 from kokuban.shape import Shape
 
@@ -58,10 +57,8 @@ class Calls:
             return self._call(item, f, [Argument(None, following)], (), following.end)
         if f.spread:
             self.values.fail("What Σ adds up is missing; it stands behind it.", item)
-        name = tidy(str(item.what))
-        self.values.fail(
-            f"'{name}' is a function; its arguments follow in brackets: {f.usage}.", item
-        )
+        assert isinstance(item.what, Token)
+        self.values.misused(f, item.what)
 
     def _call(
         self,

@@ -216,11 +216,16 @@ class Values:
                 token,
             )
         if f is not None:
-            told = f"'{name}' is a function, written {f.usage}"
-            if found is not None:
-                told += f"; the matrix called so is written `{name}`"
-            self.fail(f"{told}.", token)
+            self.misused(f, token)
         self.fail(f"There is no '{name}' here.{self._hint(name)}", token)
+
+    def misused(self, f: Function, token: Token) -> NoReturn:
+        """Say that a name is a function, and how it is called."""
+        name = tidy(token)
+        told = f"'{name}' is a function; its arguments follow in brackets: {f.usage}."
+        if self.names.find(token) is not None:
+            told += f" The matrix called so is written `{name}`."
+        self.fail(told, token)
 
     def _hint(self, name: str) -> str:
         """What may have been meant by a name that is not known."""
