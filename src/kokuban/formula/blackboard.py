@@ -106,6 +106,11 @@ def board(text: str | Path) -> Board:
         typed = bounded(_text_of(text), "A board", LONGEST, text.name)
     else:
         typed = bounded(text, "A board", LONGEST)
+        if text.endswith(".kb") and "\n" not in text:
+            raise FormulaError(
+                f"{text!r} is taken for a board itself; the board in a file is "
+                f"kokuban.board(Path({text!r}))."
+            )
     source = plain(typed)
     return _Lines(source).board()
 

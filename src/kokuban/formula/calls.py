@@ -7,6 +7,8 @@ from dataclasses import replace
 from inspect import BoundArguments, Parameter
 from typing import Any
 
+from lark import Token
+
 from kokuban.expr import Expr
 from kokuban.formula.functions import BARE, MATRIX, Function, slope_at
 from kokuban.formula.items import (

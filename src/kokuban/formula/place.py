@@ -12,6 +12,7 @@ from unicodedata import category, east_asian_width
 from kokuban.errors import FormulaError
 
 WIDTH = 80  # of a line that is shown; longer ones are cut around the place
+LONGEST = 500  # characters of a message, in which a name may be long
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class Source:
         begin, *ends = [*self._begins, len(self.typed)][line - 1 : line + 1]
         shown = self.typed[begin : ends[0]].rstrip("\r\n")
         drawn = _drawn(shown, column - 1, last - first)
-        return FormulaError(f"{head}: {message}\n{drawn}", line, column)
+        said = message if len(message) <= LONGEST else f"{message[:LONGEST]}…"
+        return FormulaError(f"{head}: {said}\n{drawn}", line, column)
 
 
 def _drawn(line: str, start: int, length: int) -> str:
