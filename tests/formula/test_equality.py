@@ -240,3 +240,10 @@ def test_what_differs_in_value_is_not_equal(
     for wrong in (2 * e, -e, e * ATOMS[8], e + kb.abs(e)):
         if not np.allclose(valued(wrong), value):
             assert not compare(e, wrong, seed=seed)
+
+
+def test_what_overflows_is_told_apart_exactly() -> None:
+    one = "(" * 150 + "A" + " + 1)^2" * 150
+    found = are(one, f"{one} + A")
+    assert (found.equal, found.how, found.reason) == (False, "exact", "They differ.")
+    assert are(f"{one} + A", f"A + {one}")

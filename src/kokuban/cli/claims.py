@@ -84,10 +84,11 @@ def _values(path: str, written: Board) -> dict[Symbol, Array]:
 
 def _arrays(path: str) -> Mapping[str, Array]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
                 raise ValueError
-            return {name: file[name] for name in file.files}
+            return {name: found[name] for name in found.files}
     except OSError as error:
         raise StorageError(f"Cannot read {path!r}: {error.strerror}.") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

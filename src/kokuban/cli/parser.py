@@ -29,6 +29,8 @@ DATA is one of
   digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
   TABLE.csv         a table; --target says which column to predict
   IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
+and before it there may be
+  NET.kb            a board: the network and its loss, written as formulas
 
 A fifth of the rows is held out for the score. Columns of numbers are standardised,
 other columns become a 0 or 1 for each category, missing values are marked; nothing
@@ -41,7 +43,8 @@ examples:
   kokuban train adult-train.csv --target -1      the last column; there is no header
   kokuban train wine.csv --target quality --separator ';' --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
-  kokuban train digits --hidden none             a linear model, to compare with"""
+  kokuban train digits --hidden none             a linear model, to compare with
+  kokuban train net.kb digits                    the network that net.kb describes"""
 
 PREDICT = """\
 Predict with a model that `kokuban train` wrote, from raw data like those it was
@@ -296,7 +299,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 class _Files(argparse.Action):
-    """`digits`, one table, or images and labels."""
+    """`digits`, one table, or images and labels; before them a board, perhaps."""
 
     def __call__(
         self,
@@ -305,6 +308,11 @@ class _Files(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
+        namespace.board = None
+        if values[0].endswith(".kb"):
+            namespace.board, *values = values
+        if not values:
+            raise argparse.ArgumentError(self, "the data to learn from are missing")
         if len(values) > 2:
             raise argparse.ArgumentError(
                 self, f"one table, or images and labels; not {len(values)} files"

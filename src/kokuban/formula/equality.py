@@ -66,8 +66,16 @@ def compare(a: Expr, b: Expr, *, seed: int = 0) -> Comparison:
         return Comparison(True, "exact", "They agree exactly, at random points.")
     if same is None or modulo.rounded(trial.nodes):
         return _in_numbers(trial)
-    seen = _in_numbers(trial)  # for an entry to show
-    return Comparison(False, "exact", "They differ." if seen else seen.reason)
+    return Comparison(False, "exact", _entry_that_differs(trial))
+
+
+def _entry_that_differs(trial: Trial) -> str:
+    """Where formulas that differ do so visibly, if numbers show it."""
+    try:
+        seen = _in_numbers(trial)
+    except DataError:
+        return "They differ."
+    return "They differ." if seen else seen.reason
 
 
 def _unmarked(e: Expr) -> Expr:
@@ -89,7 +97,7 @@ def _in_numbers(trial: Trial) -> Comparison:
         lacking |= bool(np.any(np.isfinite(one) != np.isfinite(other)))
         allowed = _allowed((one, other), coarse, both)
         judged |= bool(np.any(both & np.isfinite(allowed)))
-        gap = np.where(both, np.abs(one - other), 0.0)
+        gap = np.abs(np.subtract(one, other, where=both, out=np.zeros(both.shape)))
         if np.any(gap > allowed):
             place = np.unravel_index(int(np.argmax(gap / allowed)), gap.shape)
             return _differing(sizes, place, float(one[place]), float(other[place]))
