@@ -78,6 +78,11 @@ def test_a_board_prints_as_it_is_read() -> None:
     assert repr(again) == repr(board)
 
 
+def test_blank_lines_comments_and_indents_mean_nothing() -> None:
+    text = "\n  # one\n\n \t # two\n" + NET.replace("\n", "  \n\n   # …\n  ") + "  ;; \n ;"
+    assert dict(kb.board(text)) == net()
+
+
 def test_what_is_not_there() -> None:
     board = kb.board(NET)
     with pytest.raises(AttributeError, match=r"'Loss' is not on the board"):
