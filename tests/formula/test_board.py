@@ -79,7 +79,9 @@ def test_a_board_prints_as_it_is_read() -> None:
 
 
 def test_blank_lines_comments_and_indents_mean_nothing() -> None:
-    text = "\n  # one\n\n \t # two\n" + NET.replace("\n", "  \n\n   # …\n  ") + "  ;; \n ;"
+    text = (
+        "\n  # one\n\n \t # two\n" + NET.replace("\n", "  \n\n   # …\n  ") + "  ;; \n ;"
+    )
     assert dict(kb.board(text)) == net()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import string
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,9 @@ ACCEPTED: dict[str, str] = {
     "terms": "X + " * 4000 + "X",
     "quotients": "1 / " * 4000 + "X",
     "nested as deep as may be": "(" * 199 + "X" + ")" * 199,
+    "square brackets as deep as may be": "[" * 199 + "1" + "]" * 199,
+    "transposes in brackets": "(" * 199 + "X" + ")^T" * 199,
+    "powers in powers": "1^{" * 199 + "2" + "}" * 199,
     "derivatives": "tanh'(" * 60 + "X" + ")" * 60,
 }
 
@@ -53,6 +58,16 @@ def test_what_is_long_or_deep_is_refused(name: str, names: dict[str, Expr]) -> N
         with pytest.raises(FormulaError) as caught:
             read()
         assert len(str(caught.value)) < 700
+
+
+def test_reading_does_not_use_up_the_stack(names: dict[str, Expr]) -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 120)
+    try:
+        for text in ACCEPTED.values():
+            parse(text, names)
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

@@ -14,7 +14,7 @@ from kokuban.expr import Expr
 class Item:
     """A factor as it stands, before it is known what its name is.
 
-    what      a number, a name, arguments in brackets, rows of numbers, dimensions
+    what      a number, a name, arguments in brackets, a row of numbers, dimensions
               joined by ×, a norm, or an expression
     scripts   what is written behind it: transposes and powers
     negated   how many minus signs stand before it
@@ -61,9 +61,9 @@ class Arguments:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What stands in square brackets: numbers, rows of them, or one formula."""
+    """Numbers in square brackets."""
 
-    items: tuple[Item, ...]
+    numbers: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +83,11 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Transposed:
-    """A transpose, ^T."""
+    """A transpose, ^T; where it is a name that is raised, that."""
 
     start: int
     end: int
+    raised: Token | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any, Final
 from lark import Token, Tree
 
 from kokuban import ops
-from kokuban.expr import Expr
+from kokuban.expr import Const, Expr, constant
 from kokuban.formula.calls import Calls
 from kokuban.formula.items import (
     Argument,
@@ -83,14 +83,26 @@ class Reader:
     def _sum(self, node: Tree[Token], parts: list[Any]) -> Item:
         first: Item = parts[0]
         if len(parts) == 1:
-            return first
+            return self._settled(first)
         whole = self.values.part(first)
         for sign, item in zip(parts[1::2], parts[2::2], strict=True):
             whole = self.values.joined(str(sign), whole, self.values.part(item))
         return Item(whole.expr, *span(node))
 
+    def _settled(self, item: Item) -> Item:
+        """What stands alone in brackets, say, worked out but for what may be no formula.
+
+        That is a name, which may be a setting's word; numbers; a shape; a row.
+        """
+        inner = item.what.alone if isinstance(item.what, Arguments) else None
+        if item.bare and inner is not None:
+            return replace(inner, start=item.start, end=item.end)
+        if item.bare and not isinstance(item.what, Arguments):
+            return item
+        return Item(self.values.part(item).expr, item.start, item.end)
+
     def _term(self, node: Tree[Token], parts: list[Link]) -> Item:
-        if len(parts) == 3 and parts[1] == "×":
+        if len(parts) == 3 and self._is_times(parts[1]):
             left, _, right = parts
             assert isinstance(left, Item)
             assert isinstance(right, Item)
@@ -104,6 +116,12 @@ class Reader:
         ):
             return row[0]
         return Item(self.values.product(self.calls.applied(row)).expr, *span(node))
+
+    def _is_times(self, link: Link) -> bool:
+        """Whether it is the × of N×3, or the x of N x 3."""
+        if isinstance(link, Item):
+            return link.word == "x" and self.values.names.find("x") is None
+        return str(link) == "×"
 
     def _split(self, link: Link) -> list[Link]:
         """`XW` as X W, where that is no name but its letters are."""
@@ -166,9 +184,9 @@ class Reader:
     def _power(self, node: Tree[Token], parts: list[Any]) -> Script:
         (raised,) = parts
         item = raised.alone if isinstance(raised, Arguments) else raised
-        word = item.word if isinstance(item, Item) else item
+        word = item.what if isinstance(item, Item) and item.bare else item
         if word in ("T", "t", "⊤"):
-            return Transposed(*span(node))
+            return Transposed(*span(node), word)
         if not isinstance(raised, Item):
             raised = Item(raised, *span(raised if isinstance(raised, Token) else node))
         return Power(raised, *span(node))
@@ -186,8 +204,16 @@ class Reader:
         name, item = parts
         return Argument(None if name is None else str(name), item)
 
-    def _bracket(self, node: Tree[Token], parts: list[Item]) -> Row:
-        return Row(tuple(parts))
+    def _bracket(self, node: Tree[Token], parts: list[Item]) -> Row | Expr:
+        """A row of numbers, a matrix of such rows, or brackets around a formula."""
+        rows = [p.what for p in parts if isinstance(p.what, Row) and p.bare]
+        if rows and len(rows) == len(parts):
+            if len({len(row.numbers) for row in rows}) > 1:
+                self.values.fail("The rows of a matrix are all of one length.", node)
+            return constant([row.numbers for row in rows])
+        if len(parts) == 1 and not isinstance(parts[0].what, float | Const):
+            return self.values.part(parts[0]).expr
+        return Row(tuple(self.values.number(p) for p in parts))
 
     def _fraction(self, node: Tree[Token], parts: list[Item]) -> Expr:
         above, below = map(self.values.part, parts)

@@ -115,13 +115,15 @@ class Values:
 
     def _with_its_power(self, item: Item) -> Expr | None:
         """e^X, and ‖A‖² without its root; None for all else."""
-        if not item.scripts or not isinstance(item.scripts[0], Power):
-            return None
-        what, exponent = item.what, item.scripts[0].exponent
-        if what == "e" and self.names.find("e") is None:
-            return ops.exp(self.part(exponent).expr)
-        if isinstance(what, Norm) and self.number(exponent) == 2:
-            return what.squares
+        script = item.scripts[0] if item.scripts else None
+        if item.what == "e" and self.names.find("e") is None:
+            if isinstance(script, Power):
+                return ops.exp(self.part(script.exponent).expr)
+            if isinstance(script, Transposed) and script.raised is not None:
+                return ops.exp(self._named(script.raised))  # e^t
+        if isinstance(item.what, Norm) and isinstance(script, Power):
+            squared = self.number(script.exponent) == 2
+            return item.what.squares if squared else None
         return None
 
     def _plain(self, item: Item) -> Expr:
@@ -136,7 +138,9 @@ class Values:
         if isinstance(what, Dims):
             return self.product([what.left, Token("TIMES", "×"), what.right]).expr
         if isinstance(what, Row):
-            return self._matrix(what, item)
+            if len(what.numbers) > 1:
+                self.fail("A matrix is written row by row: [[1, 2], [3, 4]].", item)
+            return constant(what.numbers[0])
         if isinstance(what, Norm):
             return ops.sqrt(what.squares)
         if what.alone is None:
@@ -163,18 +167,6 @@ class Values:
         if not math.isfinite(value):
             self.fail("This number is not finite.", item)
         return value
-
-    def _matrix(self, row: Row, item: Item) -> Expr:
-        if len(row.items) == 1 and not isinstance(row.items[0].what, Row):
-            return self.part(row.items[0]).expr  # brackets around a formula
-        rows = [r.what for r in row.items if isinstance(r.what, Row) and r.bare]
-        if len(rows) != len(row.items) or len({len(r.items) for r in rows}) != 1:
-            self.fail(
-                "A matrix of numbers is written row by row, all of one length: "
-                "[[1, 2], [3, 4]].",
-                item,
-            )
-        return constant([[self.number(entry) for entry in r.items] for r in rows])
 
     # ---- dimensions
 
