@@ -9,8 +9,9 @@ import pytest
 
 import kokuban as kb
 from kokuban.errors import FormulaError
-from kokuban.expr import Expr, size
+from kokuban.expr import Expr, apply, size
 from kokuban.formula import equation, namespace, parse
+from kokuban.op import Operation, operations
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -25,6 +26,24 @@ def golden() -> list[tuple[str, str]]:
 def test_it_is_the_expression(formula: str, code: str, names: dict[str, Expr]) -> None:
     python = {**names, "W1": names["W₁"], "W2": names["W^(2)"], "kb": kb, "math": math}
     assert parse(formula, names) is eval(code, python)
+
+
+# Their LaTeX leaves out what it takes to be them, or is a formula of other operations.
+NOT_IN_LATEX = {"distribution", "dropout_mask", "expm1", "place", "row_max", "slice"}
+
+
+@pytest.mark.parametrize(
+    "op",
+    [op for op in operations() if op.name not in NOT_IN_LATEX],
+    ids=lambda op: op.name,
+)
+def test_the_latex_of_operations_is_read(op: Operation) -> None:
+    sample = op.samples[0]
+    args = [kb.parameter(n, s) for n, s in zip("AB", sample.shapes, strict=False)]
+    attrs = {k: "4×3" if isinstance(v, tuple) else v for k, v in sample.attrs.items()}
+    latex = op.latex.format(*"AB"[: op.arity], **attrs)
+    made = apply(op.name, *args, **sample.attrs)
+    assert parse(latex, namespace(*args)) is made
 
 
 def test_names_win_over_what_they_could_be() -> None:

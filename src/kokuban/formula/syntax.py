@@ -63,7 +63,6 @@ _HINTS: Final = {
     ":": "A shape line is a name, a colon and two dimensions: X: N x 4.",
 }
 _EXPECTED: Final = {
-    "LBRACE": "'{'",
     "EQUAL": "'='",
     "COLON": "':'",
     "BY": "'x' between two dimensions",
@@ -77,7 +76,9 @@ def _missing(allowed: set[str]) -> str:
     if "ONES" in allowed:
         return "a name, a number or a bracket is missing"
     words = [text for name, text in _EXPECTED.items() if name in allowed]
-    return f"{' or '.join(words) or 'an operator'} is missing"
+    if not words:
+        words = ["'{'" if "LBRACE" in allowed else "an operator"]
+    return f"{' or '.join(words)} is missing"
 
 
 def bounded(text: str, what: str, longest: int, name: str = "") -> Source:
