@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from kokuban.errors import ShapeError
@@ -89,4 +90,5 @@ def _bracketed(text: str) -> str:
 
 def _turned(text: str) -> str:
     """The transpose, as text."""
-    return text[:-2] if text.endswith("^T") else f"{text}^T"
+    stem = re.sub(r"(\^\{?[Tt⊤]\}?|ᵀ|\.T)$", "", text)
+    return stem if stem != text else f"{text}^T"

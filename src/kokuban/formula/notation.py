@@ -27,18 +27,17 @@ _LABEL = rf"(?:\^\{{\(\w+\)[T⊤]?\}}|\^\([0-9]+\)|⁽[{_RAISED}]+⁾)?"  # W^{{
 NAME: Final = rf"`[^`\n]+`|{_LETTER}{_MORE}{_BRACED}{_LABEL}'*"
 
 _name = re.compile(NAME)
-_piece = re.compile(
-    rf"{_LETTER}[\u0300-\u036f]*[0-9{_LOWERED}]*(?:_(?:\{{[^{{}}\n]*\}}|[0-9]+|[^\W\d_]))?{_LABEL}'*"
-)
+_BELOW = r"(?:_(?:\{[^{}\n]*\}|[0-9]+|[^\W\d_]))?"  # of a name of one letter
+_piece = re.compile(rf"{_LETTER}[\u0300-\u036f]*[0-9{_LOWERED}]*{_BELOW}{_LABEL}'*")
 _digits = str.maketrans(_RAISED + _LOWERED, "0123456789" * 2)
 
 
 def tidy(name: str) -> str:
-    """A name as it is kept: without quotes and the braces that LaTeX needs."""
+    """A name as it is kept: without quotes and LaTeX's braces, accents composed."""
     if name[0] == "`":
         return name[1:-1]
     name = re.sub(r"\^\{(\(\w+\))[T⊤]?\}", r"^\1", name)
-    return re.sub(r"_\{\s*(\w+)\s*\}", r"_\1", name)
+    return unicodedata.normalize("NFC", re.sub(r"_\{\s*(\w+)\s*\}", r"_\1", name))
 
 
 def key(name: str) -> str:
@@ -70,26 +69,26 @@ def _stays(text: str) -> bool:
 
 # ---------------------------------------------------------------- what commands mean
 
-_LETTERS = (
+_GREEK = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho "
     "sigma tau upsilon phi chi psi omega varepsilon vartheta varphi varrho varsigma "
     "Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
+)
+_GREEK_LETTERS = "αβγδεζηθικλμνξπρστυφχψωεθφρςΓΔΘΛΞΠΣΥΦΨΩ"
+_FACES = (
+    "mathrm mathbf boldsymbol bm mathit mathsf mathtt mathcal mathbb text textrm "
+    "operatorname operatorname* rm bf"
 )
 _SPACES = (
     "left right big Big bigl bigr Bigl Bigr quad qquad displaystyle textstyle limits "
     "nolimits , ; : ! > ( ) [ ]"
 )
-_FACES = (
-    "mathrm mathbf boldsymbol bm mathit mathsf mathtt mathcal mathbb text textrm "
-    "operatorname operatorname* rm bf"
-)
-_ITSELF = "ln log exp tanh sin cos max min sqrt"
-_GREEK = dict(
-    zip(_LETTERS.split(), "αβγδεζηθικλμνξπρστυφχψωεθφρςΓΔΘΛΞΠΣΥΦΨΩ", strict=True)
-)
-_WORDS = {name: name for name in _ITSELF.split()} | {"sum": "Σ"}
+_NAMES = "ln log exp tanh sin cos max min sqrt"
+_LETTERS = dict(zip(_GREEK.split(), _GREEK_LETTERS, strict=True))
+_LETTERS |= {name: name for name in _NAMES.split()} | {"sum": "Σ"}
+_FONTS = dict.fromkeys(_FACES.split(), "")
+_FONTS |= {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _NOTHING = {*_SPACES.split(), " "}
-_FONTS = set(_FACES.split())
 _SIGNS = {
     "odot": "⊙",
     "circ": "⊙",
@@ -118,10 +117,11 @@ _SIGNS = {
     "ast": "*",
     "coloneqq": "=",
 }
-_ACCENTS = {"hat": "\u0302", "bar": "\u0304", "tilde": "\u0303"}
 _MATRICES = {"matrix", "pmatrix", "bmatrix"}
+_WORDS = {"Σ": "Σ", "∑": "Σ", "√": "sqrt"}
 _CHARACTERS = (
-    dict.fromkeys("−–﹣", "-")
+    {":=": "=", "||": "‖"}
+    | dict.fromkeys("−–﹣", "-")
     | dict.fromkeys("∙•⋅・･", "·")
     | dict.fromkeys("′’", "'")
     | {"∗": "*", "∘": "⊙", "÷": "/", "∕": "/", "⁄": "/", "⊺": "⊤", "∥": "‖"}
@@ -137,70 +137,67 @@ _part = re.compile(
 
 
 class _Plain:
-    """Plain text as it grows, with the place in the source of each character."""
+    """Plain text as it grows, with the place in the source of each character.
+
+    matrix  whether it is within a LaTeX matrix
+    font    the font or accent whose letters come next
+    braces  of those open, what is to be put where they close: "}", or after the letters
+            of a font END and the accent
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.text: list[str] = []
-        self.where: list[int] = []
-        self.matrix = False  # within a LaTeX matrix
-        self.fonts: list[bool] = []  # open braces, whether they belong to a font
-        self.font = ""  # a font command whose brace comes next
-        self.accent = ""
+        self.characters: list[tuple[str, Span]] = []
+        self.matrix = False
+        self.font: str | None = None
+        self.braces: list[str] = []
 
-    def put(self, text: str, at: int) -> None:
-        self.text += text
-        self.where += [at] * len(text)
+    def put(self, text: str, place: Span) -> None:
+        """Add text that stands for what is at the place."""
+        self.characters += [(c, place) for c in text]
 
-    def word(self, text: str, at: int) -> None:
-        """A word that must not grow together with the name before it."""
-        if self.text and (self.text[-1].isalnum() or self.text[-1] == "'"):
-            self.put(" ", at)
-        self.put(text, at)
+    def word(self, text: str, place: Span) -> None:
+        """Add a word that must not grow together with the name before it."""
+        before = self.characters[-1][0] if self.characters else ""
+        self.put(" " + text if before.isalnum() or before == "'" else text, place)
 
-    def command(self, name: str, at: int) -> None:
-        if name in _GREEK:
-            self.word(_GREEK[name], at)
-        elif name in _WORDS:
-            self.word(_WORDS[name], at)
+    def command(self, name: str, place: Span) -> None:
+        """Add what a LaTeX command stands for."""
+        if name in _LETTERS:
+            self.word(_LETTERS[name], place)
         elif name in _SIGNS:
-            text = "], [" if self.matrix and name == "\\" else _SIGNS[name]
-            self.put(text, at)
+            turn = self.matrix and name == "\\"
+            self.put("], [" if turn else _SIGNS[name], place)
         elif name in _FONTS:
-            self.word("", at)
-            self.font = name
-        elif name in _ACCENTS:
-            self.word("", at)
-            self.font, self.accent = name, _ACCENTS[name]
+            self.word("", place)
+            self.font = _FONTS[name] + END
         elif name in _NOTHING:
-            self.put(" ", at)
+            self.put(" ", place)
         else:
-            known = [*_GREEK, *_WORDS, *_SIGNS, *_FONTS, *_ACCENTS]
+            known = [*_LETTERS, *_SIGNS, *_FONTS]
             close = get_close_matches(name, known, n=1)
             hint = f" Did you mean '\\{close[0]}'?" if close else ""
-            raise self.source.error(
-                f"'\\{name}' is not known here.{hint}", at, at + len(name) + 1
-            )
+            raise self.source.error(f"'\\{name}' is not known here.{hint}", *place)
 
-    def environment(self, text: str, at: int) -> None:
-        name = text[text.index("{") + 1 : -1].strip()
-        if name in _MATRICES:
+    def environment(self, text: str, place: Span) -> None:
+        """Begin or end a matrix; of other environments only the lines matter."""
+        if text[text.index("{") + 1 : -1].strip() in _MATRICES:
             self.matrix = text.startswith("\\begin")
-            self.put("[[" if self.matrix else "]]", at)
+            self.put("[[" if self.matrix else "]]", place)
 
-    def brace(self, character: str, at: int) -> None:
+    def brace(self, character: str, place: Span) -> None:
+        """Open or close a brace; those of fonts are not part of a formula."""
         if character == "{":
-            self.fonts.append(bool(self.font))
-            if not self.font:
-                self.put("{", at)
-            self.font = ""
-        elif self.fonts and self.fonts.pop():
-            self.put(self.accent, at)
-            self.accent = ""
-            self.text.append("\0")  # the end of a name, unless a script follows
-            self.where.append(at)
+            self.braces.append(self.font or "}")
+            self.put("" if self.font else "{", place)
+            self.font = None
         else:
-            self.put("}", at)
+            self.put(self.braces.pop() if self.braces else "}", place)
+
+
+Span = tuple[int, int]
+END = "\0"  # of a word, which becomes a space unless a script follows
+DROP = "\1"
 
 
 def plain(source: Source, lines: bool = True) -> Source:
@@ -210,50 +207,38 @@ def plain(source: Source, lines: bool = True) -> Source:
     """
     made = _Plain(source)
     for found in _part.finditer(source.text):
-        _add(made, found[0], found.start())
-    text = re.sub(r"\0(?=\s*[_^'])|\^(?=\0?')", "\1", "".join(made.text)).replace(
-        "\0", " "
-    )
-    kept = [(c, at) for c, at in zip(text, made.where, strict=True) if c != "\1"]
+        _add(made, found[0], found.span())
+    text = "".join(c for c, _ in made.characters)
+    text = re.sub(rf"{END}(?=\s*[_^'])|\^(?={END}?')", DROP, text).replace(END, " ")
+    places = (place for _, place in made.characters)
+    kept = [(c, place) for c, place in zip(text, places, strict=True) if c != DROP]
     return source.reworded(_joined(source, kept, lines))
 
 
-def _add(made: _Plain, part: str, at: int) -> None:
-    if made.font and part not in "{ ":  # \mathbf X
-        made.font = made.accent = ""
-    if part[0] == "#" or part[0] == "$":
+def _add(made: _Plain, part: str, place: Span) -> None:
+    if part not in ("{", " "):
+        made.font = None  # \mathbf X, without braces
+    if part[0] in "#$":
         return
     if part.startswith(("\\begin", "\\end")) and part[-1] == "}":
-        made.environment(part, at)
+        made.environment(part, place)
     elif part[0] == "\\" and len(part) > 1:
-        made.command(part[1:], at)
+        made.command(part[1:], place)
     elif part in ("{", "}"):
-        made.brace(part, at)
+        made.brace(part, place)
     elif part == "&":
-        made.put(", " if made.matrix else " ", at)
-    elif part in (":=", "||"):
-        made.put("=" if part == ":=" else "‖", at)
+        made.put(", " if made.matrix else " ", place)
     elif part[0] in "\r\n":
-        made.put("\n", at)
+        made.put("\n", place)
     elif part.isspace():
-        made.put(" ", at)
-    elif part in ("Σ", "∑", "√"):
-        made.word("sqrt" if part == "√" else "Σ", at)
-        made.text.append("\0")
-        made.where.append(at)
-    elif part[0] == "`" and len(part) > 1:
-        _check(made.source, part, at)
-        for k, c in enumerate(part):
-            made.put(c, at + k)
+        made.put(" ", place)
+    elif part in _WORDS:
+        made.word(_WORDS[part] + END, place)
     else:
-        _check(made.source, part, at)
-        made.put(_CHARACTERS.get(part, part), at)
-
-
-def _check(source: Source, part: str, at: int) -> None:
-    for k, c in enumerate(part):
-        if why := _refused(c):
-            raise source.error(f"{why} cannot stand in a formula.", at + k, at + k + 1)
+        for k, c in enumerate(part, place[0]):
+            if why := _refused(c):
+                raise made.source.error(f"{why} cannot stand in a formula.", k, k + 1)
+        made.put(_CHARACTERS.get(part, part), place)
 
 
 def _refused(character: str) -> str | None:
@@ -270,39 +255,37 @@ _PAIRED = {"‖": "⟦⟧", "|": "⟪⟫"}  # the same sign opens and closes
 
 
 def _joined(
-    source: Source, characters: list[tuple[str, int]], lines: bool
-) -> Iterator[tuple[str, int]]:
+    source: Source, characters: list[tuple[str, Span]], lines: bool
+) -> Iterator[tuple[str, Span]]:
     """Brackets matched, and lines within them or that begin with an operator joined."""
-    opened: list[tuple[str, int]] = []
-    bars = dict.fromkeys(_PAIRED, -1)  # where the last one was opened
+    opened: list[tuple[str, Span]] = []
+    bars: dict[str, Span] = {}  # where those open were opened
     following = _followers([c for c, _ in characters])
     within = False
-    for k, (c, at) in enumerate(characters):
+    for k, (c, place) in enumerate(characters):
         within ^= c == "`"
         if within:
-            yield c, at
+            pass
         elif c in _CLOSING:
-            opened.append((c, at))
+            opened.append((c, place))
             if len(opened) > DEEPEST:
                 raise source.error(
-                    f"Brackets are nested more than {DEEPEST} deep.", at, at + 1
+                    f"Brackets are nested more than {DEEPEST} deep.", *place
                 )
-            yield c, at
         elif c in _CLOSING.values():
-            _close(source, opened, c, at)
-            yield c, at
+            _close(source, opened, c, place)
         elif c in _PAIRED:
-            yield _PAIRED[c][bars[c] >= 0], at
-            bars[c] = at if bars[c] < 0 else -1
-        elif c == "\n":
-            kept = lines and not opened and following[k] not in _CONTINUES
-            yield ("\n" if kept else " "), at
-        else:
-            yield c, at
-    left = [(c, at) for c, at in opened] + [(c, at) for c, at in bars.items() if at >= 0]
+            closes = bars.pop(c, None) is not None
+            if not closes:
+                bars[c] = place
+            c = _PAIRED[c][closes]
+        elif c == "\n" and (not lines or opened or following[k] in _CONTINUES):
+            c = " "
+        yield c, place
+    left = [*bars.items(), *opened]
     if left:
-        c, at = left[-1]
-        raise source.error(f"This '{c}' is not closed.", at, at + 1)
+        c, place = left[-1]
+        raise source.error(f"This '{c}' is not closed.", *place)
 
 
 _CONTINUES: Final = set("-+*/@·×⊙⊘=^)]}")
@@ -317,14 +300,13 @@ def _followers(characters: list[str]) -> list[str]:
     return following[::-1]
 
 
-def _close(source: Source, opened: list[tuple[str, int]], c: str, at: int) -> None:
+def _close(source: Source, opened: list[tuple[str, Span]], c: str, place: Span) -> None:
     if not opened:
-        raise source.error(f"Nothing is open that this '{c}' could close.", at, at + 1)
-    before, place = opened.pop()
+        raise source.error(f"Nothing is open that this '{c}' could close.", *place)
+    before, (at, _) = opened.pop()
     if _CLOSING[before] != c:
         raise source.error(
-            f"The '{before}' in {source.place(place)} is closed by "
+            f"The '{before}' in {source.place(at)} is closed by "
             f"'{_CLOSING[before]}', not by '{c}'.",
-            at,
-            at + 1,
+            *place,
         )

@@ -21,18 +21,18 @@ class Source:
 
     name      of the file, or what the text is, for messages
     original  what was typed, where `text` is a rewording of it
-    where     each character's place in `original`
+    where     where in `original` what each character stands for begins and ends
     """
 
     text: str
     name: str = ""
     original: str | None = None
-    where: tuple[int, ...] = ()
+    where: tuple[tuple[int, int], ...] = ()
 
-    def reworded(self, characters: Iterable[tuple[str, int]]) -> Source:
+    def reworded(self, characters: Iterable[tuple[str, tuple[int, int]]]) -> Source:
         """The same source, its text given by characters with their places."""
         made = list(characters)
-        text, where = "".join(c for c, _ in made), tuple(at for _, at in made)
+        text, where = "".join(c for c, _ in made), tuple(place for _, place in made)
         return replace(self, text=text, original=self.typed, where=where)
 
     @property
@@ -46,12 +46,11 @@ class Source:
             return start, end
         if start >= len(self.where):
             return len(self.original), len(self.original)
-        return self.where[start], self.where[max(start, end - 1)] + 1
+        return self.where[start][0], self.where[max(start, end - 1)][1]
 
     def excerpt(self, start: int, end: int) -> str:
-        """What was typed there, on one line."""
-        first, last = self.span(start, end)
-        return " ".join(self.typed[first:last].split())
+        """What stands there, on one line."""
+        return " ".join(self.text[start:end].split())
 
     def line_and_column(self, at: int) -> tuple[int, int]:
         """Line and column, from 1, of a place in what was typed."""
