@@ -15,6 +15,7 @@ import kokuban as kb
 from kokuban.errors import (
     DataError,
     ExpressionError,
+    FormulaError,
     SettingError,
     ShapeError,
     UnknownNameError,
@@ -444,9 +445,24 @@ def test_the_tolerances_are_the_callers() -> None:
     assert kb.check(SOFTMAX, values(), claims={W: 1.001 * claim}, rtol=1e-2, atol=1e-3).ok
 
 
-def test_text_as_a_claim_is_refused_for_now() -> None:
-    with pytest.raises(ExpressionError, match="formulas as text are not read yet"):
-        kb.check(SOFTMAX, values(), claims={W: "X^T (Y - T)"})
+def test_claims_may_be_text() -> None:
+    right = kb.check(SOFTMAX, values(), claims={W: "X^T (Y - T) / N"})
+    assert right.ok, str(right)
+    wrong = kb.check(SOFTMAX, values(), claims={"W": "X^T (Y - T)"})
+    assert not wrong.ok
+    assert "times the gradient in every entry" in str(wrong)
+    with pytest.raises(FormulaError, match=r"column 5: There is no 'Z' here\. Known: "):
+        kb.check(SOFTMAX, values(), claims={W: "X^T Z"})
+
+
+def test_claims_use_what_is_let() -> None:
+    let = {"Δ": "(Y - T) / N", "Γ": "X^T Δ", "two": kb.constant(2)}
+    assert kb.check(SOFTMAX, values(), claims={W: "Γ"}, let=let).ok
+    assert kb.check(SOFTMAX, values(), claims={W: "two Γ / 2"}, let=let).ok
+    with pytest.raises(FormulaError, match="There is no 'Δ' here"):
+        kb.check(SOFTMAX, values(), claims={W: "Γ"}, let={"Γ": "X^T Δ"})
+    with pytest.raises(ExpressionError, match="What two stands for is an expression"):
+        kb.check(SOFTMAX, values(), claims={W: "two"}, let={"two": 2})  # type: ignore[dict-item]
 
 
 def test_a_wrong_rule_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 import kokuban
 
-HEAVY = {"scipy", "sklearn", "polars", "rich", "matplotlib", "safetensors"}
+HEAVY = {"lark", "scipy", "sklearn", "polars", "rich", "matplotlib", "safetensors"}
 
 
 @pytest.mark.parametrize("name", kokuban.__all__)

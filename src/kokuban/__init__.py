@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
         parameter as parameter,
         target as target,
     )
+    from kokuban.formula import board as board
     from kokuban.gradcheck import check as check
     from kokuban.gradient import grad as grad
     from kokuban.ops import (
@@ -148,6 +149,7 @@ _NAMES = {
         "transpose",
         "zeros",
     ),
+    "formula": ("board",),
     "gradient": ("grad",),
     "rewrite": ("simplify",),
     "run": ("evaluate", "set_num_threads"),

@@ -18,6 +18,19 @@ class ExpressionError(KokubanError, TypeError):
     """An expression that cannot be formed or differentiated as asked."""
 
 
+class FormulaError(KokubanError, ValueError):
+    """A formula or a board, as text, that cannot be read; the message shows the place.
+
+    `line` and `column` count from 1; None where there is no place to show.
+    """
+
+    def __init__(
+        self, message: str, line: int | None = None, column: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.line, self.column = line, column
+
+
 class DataError(KokubanError, ValueError):
     """Data that cannot be used: empty, not finite, of the wrong type or length."""
 

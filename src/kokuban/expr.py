@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import numpy as np
 
 from kokuban.errors import DataError, ExpressionError, FileFormatError, ShapeError
-from kokuban.op import ATOM, DIMENSIONS, NEGATION, POWER, Operation, operation
+from kokuban.op import ATOM, DIMENSIONS, LITERAL, NEGATION, Operation, operation
 from kokuban.shape import SCALAR, Dim, Shape, dimension, shape_of, show
 
 if TYPE_CHECKING:
@@ -461,24 +461,41 @@ def written(node: Expr, depth: int = 10, length: int = 400) -> str:
 
 
 def _form(node: Expr, depth: int) -> tuple[str, int]:
-    """The formula as text, and how tightly it holds together."""
+    """The formula as text, and how tightly it holds together.
+
+    The mark that rows sum to 1 is left out.
+    """
+    while _named(node, "distribution"):
+        (node,) = node.args
+    if depth == 0 and node.op is not None:
+        return "…", ATOM
+    return form(node, [_form(a, depth - 1) for a in shown(node)])
+
+
+def shown(node: Expr) -> tuple[Expr, ...]:
+    """What the text of a node is made of: the arguments that it shows."""
+    known = composite_of(node)
+    if known is not None:
+        return known[1]
+    return () if node.op is None else _bare_arguments(node)
+
+
+def form(node: Expr, parts: Sequence[tuple[str, int]]) -> tuple[str, int]:
+    """A node's text from those of `shown(node)`, each with how tightly it holds."""
     if isinstance(node, Symbol):
         return node.name, ATOM
     if isinstance(node, Size):
         return node.dim, ATOM
     if isinstance(node, Const):
         text = _value_text(node.value)
-        return text, NEGATION if text[0] == "-" else POWER if is_number(node) else ATOM
-    if depth == 0:
-        return "…", ATOM
+        return text, NEGATION if text[0] == "-" else LITERAL if is_number(node) else ATOM
     if known := composite_of(node):
-        name, args, attrs = known
-        inside = [_form(a, depth - 1)[0] for a in args]
+        name, _, attrs = known
+        inside = [text for text, _ in parts]
         inside += [f"{k}={_value_text(v)}" for k, v in attrs]
         return f"{name}({', '.join(inside)})", ATOM
     assert node.op is not None
-    forms = [_form(a, depth - 1) for a in _bare_arguments(node)]
-    return _fill(node.op, forms, dict(node.attrs)), node.op.binds[0]
+    return _fill(node.op, parts, dict(node.attrs)), node.op.binds[0]
 
 
 def _bare_arguments(node: Expr) -> tuple[Expr, ...]:
@@ -520,7 +537,7 @@ def _value_text(value: object) -> str:
     """A constant's or an attribute's value: 3, 0.1, rows, [[1, 2], [3, 4]], N×3."""
     if isinstance(value, float):
         short = value.is_integer() and abs(value) < 1e15 and str(value) != "-0.0"
-        return str(int(value)) if short else repr(value)
+        return str(int(value)) if short else repr(float(value))  # np.float64 is a float
     if not isinstance(value, tuple):
         return str(value)
     if isinstance(value[0], tuple):

@@ -15,8 +15,9 @@ from kokuban.errors import ExpressionError, unknown
 from kokuban.shape import Shape
 
 # How tightly a written form holds together; an argument that holds less tightly than
-# its place asks for is put in brackets.
-LOOSE, SUM, PRODUCT, NEGATION, POWER, ATOM = range(0, 60, 10)
+# its place asks for is put in brackets. A number is a LITERAL: a minus sign before it
+# would become part of it.
+LOOSE, SUM, PRODUCT, LITERAL, NEGATION, POWER, ATOM = range(0, 70, 10)
 
 DIMENSIONS = ("to", "total")  # the attributes that hold dimensions, perhaps named ones
 

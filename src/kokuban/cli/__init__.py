@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 
 from kokuban.cli.parser import parser
-from kokuban.errors import KokubanError
+from kokuban.errors import FormulaError, KokubanError
 
 __all__ = ["main"]
 
@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
+    except FormulaError as error:  # its lines show the place
+        print(f"kokuban: error: {error}", file=sys.stderr)
+        return FAILED
     except KokubanError as error:
         return _failed(f"error: {error}", FAILED)
     except OSError as error:  # standard output is full, say

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kokuban.cli.saved import with_coding
+from kokuban.errors import SettingError
 from kokuban.expr import Symbol
 from kokuban.gradcheck import check
 from kokuban.nn.build import DRAW
@@ -22,6 +24,10 @@ Array = NDArray[Any]
 
 def run(args: argparse.Namespace) -> int:
     """Check as the options say; 0 where the gradient is right, else 1."""
+    if Path(args.model).suffix == ".kb":
+        return _of_board(args)
+    if args.at or args.claim or args.let or args.loss:
+        raise SettingError("--at, --claim, --let and --loss are for boards, FILE.kb.")
     model = load(args.model)
     given: dict[Symbol, Array] = {}
     if args.data:
@@ -41,6 +47,14 @@ def run(args: argparse.Namespace) -> int:
     report = check(model.network.loss, at={**values, **given, **draw}, seed=args.seed)
     print(report)
     return 0 if report.ok else 1
+
+
+def _of_board(args: argparse.Namespace) -> int:
+    from kokuban.cli import claims  # here, since reading text needs lark
+
+    if args.data:
+        raise SettingError("A board's values are given with --at FILE.npz.")
+    return claims.run(args)
 
 
 def random_rows(model: Model, seed: int) -> dict[Symbol, Array]:

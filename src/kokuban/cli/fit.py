@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,10 +41,12 @@ class Fitted:
     def sizes(self) -> str:
         """The widths of the layers, such as 64-32-10, and the number of parameters."""
         values = self.model.values
-        weights = [s for s in values if s.role == "parameter" and s.name[0] == "W"]
+        weights = [s for s in values if s.name[0] == "W" or s.shape[0] != 1]
+        count = f"{sum(value.size for value in values.values()):,} parameters"
+        if not weights or any(a.shape[1] != b.shape[0] for a, b in pairwise(weights)):
+            return count  # a board's need not follow one another
         widths = [weights[0].shape[0], *(weight.shape[1] for weight in weights)]
-        count = sum(value.size for value in values.values())
-        return f"{'-'.join(map(str, widths))}, {count:,} parameters"
+        return f"{'-'.join(map(str, widths))}, {count}"
 
     @property
     def formula(self) -> str:
@@ -58,8 +61,7 @@ def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
     from threadpoolctl import threadpool_limits
 
     x, t = rows.x, rows.targets()
-    net = settings.network(x.shape[1], data.coding.outputs)
-    model = Model(net, loss="softmax_cross_entropy" if classes else "mse")
+    model = settings.model(x.shape[1], data.coding.outputs, classes)
     model.initialise(settings.seed)
     batch = settings.batch(len(x))
     done = Fitted(model, History(), len(x), len(held or ()), batch, 0.0)

@@ -29,6 +29,8 @@ DATA is one of
   digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
   TABLE.csv         a table; --target says which column to predict
   IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
+and before it there may be
+  NET.kb            a board: the network and its loss, written as formulas
 
 A fifth of the rows is held out for the score. Columns of numbers are standardised,
 other columns become a 0 or 1 for each category, missing values are marked; nothing
@@ -41,7 +43,8 @@ examples:
   kokuban train adult-train.csv --target -1      the last column; there is no header
   kokuban train wine.csv --target quality --separator ';' --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
-  kokuban train digits --hidden none             a linear model, to compare with"""
+  kokuban train digits --hidden none             a linear model, to compare with
+  kokuban train net.kb digits                    the network that net.kb describes"""
 
 PREDICT = """\
 Predict with a model that `kokuban train` wrote, from raw data like those it was
@@ -55,14 +58,17 @@ examples:
   kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
 
 CHECK = """\
-Prove the gradient of a model's loss, as it stands, against numerical differentiation:
-in float64, at the model's own values, by every parameter. Exit code 0 says that they
-agree, 1 that they do not."""
+Prove the gradient of a loss against numerical differentiation, in float64, by every
+parameter: of a model, at its own values, or of a board (FILE.kb: shapes and formulas as
+text), where claims can be held against it. Exit code 0 says that all agree, 1 that
+something does not."""
 
 CHECK_EXAMPLES = """\
 examples:
   kokuban check digits.safetensors digits
-  kokuban check price.safetensors                random rows"""
+  kokuban check price.safetensors                random rows
+  kokuban check net.kb                           random values
+  kokuban check net.kb --at values.npz --claim 'W = X^T D' --let 'D = (Y - T) / N'"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -230,7 +236,7 @@ def _predict(command: argparse.ArgumentParser) -> None:
 
 def _check(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=check.run)
-    command.add_argument("model", metavar="MODEL", help="a model file")
+    command.add_argument("model", metavar="MODEL", help="a model file, or a board")
     command.add_argument(
         "data",
         nargs="*",
@@ -242,6 +248,27 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
     )
     _separator(command)
+    add = command.add_argument_group("boards").add_argument
+    add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
+    add(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="'W = …'",
+        help="the gradient by W as someone has it; may be given again",
+    )
+    add(
+        "--let",
+        action="append",
+        default=[],
+        metavar="'D = …'",
+        help="a name for claims to use; may be given again",
+    )
+    add(
+        "--loss",
+        metavar="NAME",
+        help="what to differentiate (default: the board's last formula that is 1×1)",
+    )
 
 
 def _separator(group: Group) -> None:
@@ -272,7 +299,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
 
 class _Files(argparse.Action):
-    """`digits`, one table, or images and labels."""
+    """`digits`, one table, or images and labels; before them a board, perhaps."""
 
     def __call__(
         self,
@@ -281,6 +308,11 @@ class _Files(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
+        namespace.board = None
+        if values[0].endswith(".kb"):
+            namespace.board, *values = values
+        if not values:
+            raise argparse.ArgumentError(self, "the data to learn from are missing")
         if len(values) > 2:
             raise argparse.ArgumentError(
                 self, f"one table, or images and labels; not {len(values)} files"

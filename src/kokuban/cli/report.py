@@ -102,14 +102,19 @@ class Report:
             + (f"; epoch {history.best_epoch} is kept" if history.best_epoch else ""),
         )
         classes = bool(self.data.coding.labels)
-        yield "Loss", LOSS_OF_CLASSES if classes else LOSS_OF_QUANTITY
+        usual = LOSS_OF_CLASSES if classes else LOSS_OF_QUANTITY
+        own = repr(fitted.model.network.loss)
+        yield "Loss", usual if settings.board is None else own
         yield "Batches", f"of {fitted.batch} rows"
         yield (
             "Optimizer",
             f"{settings.optimizer}, rate {settings.first_rate:g} falling to 0 (cosine), "
             f"weight decay {settings.weight_decay:g}",
         )
-        yield "Dropout", f"{settings.dropout:g}"
+        if settings.board is None:
+            yield "Dropout", f"{settings.dropout:g}"
+        else:
+            yield "Board", settings.board
         yield "Seed", f"{settings.seed}"
 
     def _mistakes(self) -> str:

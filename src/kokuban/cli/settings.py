@@ -10,6 +10,7 @@ from kokuban.errors import SettingError, unknown
 from kokuban.nn import Affine, Dropout, Layer, Sequential
 from kokuban.nn.activations import BY_NAME
 from kokuban.optim import Cosine, Optimizer, named
+from kokuban.train import Model
 
 # What each optimizer does well with on standardised inputs.
 RATES = {
@@ -28,8 +29,12 @@ VALIDATION = 0.1  # of the training rows, where training may stop early
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train; each field is an option of the same name."""
+    """How to train; each field is an option of the same name.
 
+    `board` is the path of a board, whose loss takes the place of the layers.
+    """
+
+    board: str | None = None
     hidden: tuple[int, ...] = (256, 128)
     activation: str = "relu"
     optimizer: str = "adam"
@@ -62,6 +67,15 @@ class Settings:
             layers += [Dropout(self.dropout)] if self.dropout else []
             columns = size
         return Sequential(*layers, Affine(columns, outputs))
+
+    def model(self, columns: int, outputs: int, classes: bool) -> Model:
+        """What to train, for data of so many columns."""
+        if self.board is not None:
+            from kokuban.cli.boards import model_of  # here, since reading text needs lark
+
+            return model_of(self.board, columns, outputs, classes)
+        loss = "softmax_cross_entropy" if classes else "mse"
+        return Model(self.network(columns, outputs), loss=loss)
 
     @property
     def update(self) -> Optimizer:

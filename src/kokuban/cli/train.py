@@ -15,6 +15,7 @@ from kokuban.cli.settings import Settings
 from kokuban.cli.show import Show, columns_in_words
 from kokuban.cli.source import Data, Source
 from kokuban.cli.writing import require_writable
+from kokuban.errors import SettingError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -24,10 +25,17 @@ T = TypeVar("T", Source, Settings)
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; the exit code."""
     source, settings = _given(Source, args), _given(Settings, args)
+    layers = (args.hidden, args.activation, args.dropout)
+    if settings.board is not None and any(option is not None for option in layers):
+        raise SettingError(
+            "A board says what the network is: --hidden, --activation and --dropout are "
+            "for networks that are not written out."
+        )
     output = args.output or f"{source.name}.safetensors"
-    require_writable(output, source.files)
+    given = (*source.files, *filter(None, [settings.board]))
+    require_writable(output, given)
     if args.report is not None:
-        require_writable(args.report, (*source.files, output))
+        require_writable(args.report, (*given, output))
     show = Show(args.quiet)
     data = source.open()
     describe(source, data, show)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kokuban.errors import DataError, ExpressionError, unknown
-from kokuban.expr import Expr, Symbol, order, symbols, written
+from kokuban.expr import Expr, Symbol, order, require, symbols, written
 from kokuban.gradcheck.probe import depending
 from kokuban.gradcheck.schemes import Matrix
 from kokuban.rewrite import simplify
@@ -18,7 +18,7 @@ from kokuban.run.reference import as_matrix
 from kokuban.shape import SCALAR, bind
 
 Values = dict[Symbol, Any]
-Claim: TypeAlias = "Expr | npt.ArrayLike"
+Claim: TypeAlias = "Expr | str | npt.ArrayLike"
 Wrt: TypeAlias = "Symbol | str | Sequence[Symbol | str]"
 
 
@@ -125,22 +125,43 @@ def require_analytic(loss: Expr, symbol: Symbol) -> None:
             )
 
 
-def named_claims(claims: Mapping[Any, Claim], loss: Expr) -> dict[Symbol, Claim]:
-    """The claims by symbol; a typed error for what is neither numbers nor a formula."""
+def named_claims(
+    claims: Mapping[Any, Claim], let: Mapping[str, Expr | str], loss: Expr
+) -> dict[Symbol, Claim]:
+    """The claims by symbol; a typed error for what is neither numbers nor a formula.
+
+    Text is read as a formula in the names of the loss and of `let`.
+    """
+    texts = [v for v in (*claims.values(), *let.values()) if isinstance(v, str)]
+    names = _names(let, loss) if texts else {}
     found: dict[Symbol, Claim] = {}
     for key, claim in claims.items():
         symbol = named(key, loss)
         if isinstance(claim, str):
-            raise ExpressionError(
-                f"The claim for {symbol.name} is text, and formulas as text are not read "
-                "yet: give it as an expression, such as X.T @ (Y - T) / 2, or an array."
-            )
+            claim = _read(claim, names)
         if not isinstance(claim, Expr) and np.asarray(claim).dtype.kind not in "iubf":
             raise DataError(
                 f"The claim for {symbol.name} is neither an expression nor a matrix of "
                 f"real numbers: {claim!r:.60}."
             )
         found[symbol] = claim
+    return found
+
+
+def _read(text: str, names: Mapping[str, Expr]) -> Expr:
+    from kokuban.formula import parse  # here, since reading text needs lark
+
+    return parse(text, names)
+
+
+def _names(let: Mapping[str, Expr | str], loss: Expr) -> dict[str, Expr]:
+    """What names stand for in claims: each of `let` may use those before it."""
+    from kokuban.formula import namespace
+
+    found = namespace(loss)
+    for name, meaning in let.items():
+        made = _read(meaning, found) if isinstance(meaning, str) else meaning
+        found[name] = require(made, f"What {name} stands for")
     return found
 
 

@@ -70,6 +70,7 @@ def check(
     wrt: Wrt | None = None,
     claims: Mapping[Any, Claim] | None = None,
     *,
+    let: Mapping[str, Expr | str] | None = None,
     method: str = "central",
     rtol: float | None = None,
     atol: float = 0.0,
@@ -79,9 +80,12 @@ def check(
     """Whether the gradients of L, a 1×1 expression, are right at the values `at`.
 
     The gradient derived by each symbol of `wrt` (all parameters, if None) is held against
-    numerical differentiation in float64; `claims` gives someone's own gradients, arrays
-    or expressions by symbol or name, which are held against the derived ones. `method` is
-    "forward", "backward", "central", "5-point", "7-point" or "complex".
+    numerical differentiation in float64; `claims` gives someone's own gradients by symbol
+    or name, which are held against the derived ones: arrays, expressions, or formulas as
+    text, such as "X^T (Y - T) / N". Text knows the symbols of L by name, what a loss
+    compares by the letters of its definition (Y and T in cross_entropy(Y, T)), and what
+    `let` defines: a board, or expressions or further text by name. `method` is "forward",
+    "backward", "central", "5-point", "7-point" or "complex".
 
     Two values agree within rtol (1e-6; 1e-3 for a claim in float32) of the entry, plus
     atol, plus the bound on the differences' own error, which the report says. Entries
@@ -93,11 +97,12 @@ def check(
     Raises ShapeError if L is not 1×1 or a value does not fit, DataError for values in
     whole numbers or float32 (of what is differentiated by), or not finite, or missing,
     ExpressionError for a symbol that L does not have or, with "complex", an operation
-    that is not analytic, and UnknownNameError for an unknown name or method.
+    that is not analytic, UnknownNameError for an unknown name or method, and FormulaError
+    for text that is no formula.
     """
     loss = require(L, "What is checked")
     base_step(method)
-    claimed = named_claims(claims or {}, loss)
+    claimed = named_claims(claims or {}, let or {}, loss)
     asked = asked_for(wrt, loss, claimed)
     derived = grad(loss, asked)
     formulas = [c for c in claimed.values() if isinstance(c, Expr)]

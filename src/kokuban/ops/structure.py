@@ -235,7 +235,7 @@ define(
         numpy=_distribution,
         vjp=(lambda g, y, t: g,),
         entry=lambda i, j, t: t[i, j],
-        text="{0}",
+        text="distribution({0})",
         latex="{0}",
         binds=(ATOM, ATOM),
         native="copy",
