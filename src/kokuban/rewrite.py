@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
-from inspect import unwrap
 from typing import Any
 
 from kokuban.errors import InternalError
 from kokuban.expr import (
+    Call,
     Expr,
     as_expr,
-    composite_of,
     constant,
     is_number,
-    note_composite,
     number,
     order,
     rebuild,
@@ -34,11 +32,9 @@ from kokuban.expr import (
     spread,
 )
 from kokuban.ops import (
-    COMPOSITES,
     count,
     exp,
     expm1,
-    log_softmax,
     logsumexp,
     softmax,
     softplus,
@@ -115,7 +111,6 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
                 raise _endless(waiting)
             del waiting[node]
             done[node] = done[changed]
-            _keep_name(node, done)
         elif missing := [a for a in node.args if a not in done]:
             stack.extend(reversed(missing))
         else:
@@ -131,6 +126,8 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
 
 def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
     """What the node becomes next, and by which rewrite; itself where it is simple."""
+    if isinstance(node, Call):
+        return done[node.args[0]], "a composite is what it is short for"
     simple = rebuild(node, tuple(done[a] for a in node.args))
     if simple is not node or node.op is None:
         return simple, "simpler arguments"
@@ -147,18 +144,6 @@ def _endless(waiting: dict[Expr, tuple[Expr, str]]) -> InternalError:
         f"Simplification goes in a circle, by: {', '.join(dict.fromkeys(names))}. "
         "Please report the expression; simplify=False does without."
     )
-
-
-def _keep_name(node: Expr, done: dict[Expr, Expr]) -> None:
-    """A composite whose arguments were simplified can still be written by its name."""
-    known = composite_of(node)
-    if known is not None and done[node] is not node and composite_of(done[node]) is None:
-        name, args, attrs = known
-        if all(a in done for a in args):
-            new_args = tuple(done[a] for a in args)
-            # unwrapped, so that it notes nothing itself
-            if done[node] is unwrap(COMPOSITES[name])(*new_args, **dict(attrs)):
-                note_composite(done[node], name, new_args, dict(attrs))
 
 
 def _is(node: Expr, *names: str) -> bool:
@@ -691,10 +676,14 @@ def _complements(node: Expr) -> Expr | None:
 # ---------------------------------------------------------------- stable forms
 
 
+def _log_of_softmax(u: Expr) -> Expr:
+    return u - logsumexp(u)
+
+
 @_rewrite("log of softmax", "ln(eᵘ/Σeᵘ) = u - ln Σeᵘ, which does not underflow", "log")
 def _log_softmax(node: Expr) -> Expr | None:
     (a,) = node.args
-    return log_softmax(a.args[0]) if _is(a, "softmax") else None
+    return _log_of_softmax(a.args[0]) if _is(a, "softmax") else None
 
 
 @_rewrite("log of sigmoid", "ln σ(u) = -ln(1 + e⁻ᵘ), ln(1 - σ(u)) = -ln(1 + eᵘ)", "log")
@@ -746,7 +735,7 @@ def _exp_log_softmax(node: Expr) -> Expr | None:
     if not _is(a, "subtract"):
         return None
     u = a.args[0]
-    return softmax(u) if a is log_softmax(u) else None
+    return softmax(u) if a is _log_of_softmax(u) else None
 
 
 @_rewrite("exp minus one", "eˣ - 1 without cancellation", "subtract")
