@@ -27,9 +27,11 @@ from kokuban.expr import (
     is_number,
     number,
     order,
+    plain,
     rebuild,
     require,
     spread,
+    substitute,
 )
 from kokuban.ops import (
     count,
@@ -93,7 +95,30 @@ def simplify_all(expressions: Iterable[Expr]) -> list[Expr]:
     return [done[o] for o in outputs]
 
 
-def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
+def rewritten(expression: Expr) -> list[tuple[Rewrite, Expr]]:
+    """Each rewrite that `simplify` applies, in order, and the whole expression after it.
+
+    The last of them is what `simplify` gives; where it rewrites nothing, the list is
+    empty. Composites are opened first.
+    """
+    (whole,) = plain([expression])
+    table = {entry.name: entry for entry in TABLE}
+    said: list[tuple[str, Expr, Expr]] = []
+    _settle(whole, {}, said)
+    found = []
+    for name, before, after in said:
+        (changed,) = substitute([whole], {before: after})
+        if changed is not whole:
+            found.append((table[name], changed))
+        whole = changed
+    return found
+
+
+def _settle(
+    top: Expr,
+    done: dict[Expr, Expr],
+    said: list[tuple[str, Expr, Expr]] | None = None,
+) -> None:
     """Enter the simple form of everything under `top` into `done`.
 
     Arguments come before what is made of them; a node that changes waits until what it
@@ -119,6 +144,8 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
                 done[node] = node
             else:
                 waiting[node] = changed, why
+                if said is not None and why:
+                    said.append((why, node, changed))
                 stack.append(changed)
                 if len(waiting) > most:
                     raise _endless(waiting)
@@ -127,10 +154,10 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
 def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
     """What the node becomes next, and by which rewrite; itself where it is simple."""
     if isinstance(node, Call):
-        return done[node.args[0]], "a composite is what it is short for"
+        return done[node.args[0]], ""
     simple = rebuild(node, tuple(done[a] for a in node.args))
     if simple is not node or node.op is None:
-        return simple, "simpler arguments"
+        return simple, ""
     for rewrite in _by_operation.get(node.op.name, ()):
         new = rewrite.apply(node)
         if new is not None and new is not node:
@@ -139,7 +166,7 @@ def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
 
 
 def _endless(waiting: dict[Expr, tuple[Expr, str]]) -> InternalError:
-    names = [name for _, name in list(waiting.values())[-8:]]
+    names = [name for _, name in list(waiting.values())[-16:] if name]
     return InternalError(
         f"Simplification goes in a circle, by: {', '.join(dict.fromkeys(names))}. "
         "Please report the expression; simplify=False does without."

@@ -1,0 +1,478 @@
+"""A derivation as a page: the header, the forward lines, and the steps back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from kokuban.errors import SettingError
+from kokuban.explain import pages
+from kokuban.explain.backward import Gradient, Share, Tape, opened, tape
+from kokuban.explain.forward import Quantity, in_order, label
+from kokuban.explain.layout import (
+    SPACE,
+    Box,
+    Fraction,
+    Row,
+    Script,
+    Struck,
+    Term,
+    Text,
+    bracketed,
+    name,
+    number,
+    row,
+    sign,
+)
+from kokuban.explain.notation import Notation
+from kokuban.explain.page import Line, Page, Part, Prose, Step
+from kokuban.explain.phrases import Phrases, prose
+from kokuban.expr import Call, Expr, Symbol, order, require, symbols
+
+FORMS = ("matrix", "entries", "numbers")
+LAYOUTS = ("rows", "columns")
+DETAILS = ("answer", "steps", "everything")
+PARTIAL = sign("∂")
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """The derivation of a loss's gradients, and the ways to write it.
+
+    `page` is what it says; `text`, `markdown`, `latex`, `html`, `svg` and `png` spell
+    it; `python` is a program that computes it.
+    """
+
+    tape: Tape
+    page: Page
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps from the loss back."""
+        return self.page.steps
+
+    @cached_property
+    def gradients(self) -> dict[str, Expr]:
+        """What was asked, by name, as expressions in the user's symbols."""
+        wanted = {s: n for n, s in self.tape.asked.items()}
+        return {
+            g.of.name: self.tape.whole(g.value)
+            for g in self.tape.gradients
+            if g.of in wanted
+        }
+
+    def text(self) -> str:
+        """The page for a terminal, with drawn matrices."""
+        return pages.text(self.page)
+
+    def markdown(self) -> str:
+        """The page as Markdown with LaTeX between dollar signs."""
+        return pages.markdown(self.page)
+
+    def latex(self, document: bool = False) -> str:
+        """The page as LaTeX that needs amsmath only; with `document`, a whole file."""
+        return pages.latex(self.page, document)
+
+    def html(self) -> str:
+        """The page as one self-contained HTML file, formulas in MathML."""
+        return pages.html(self.page)
+
+    def svg(self) -> str:
+        """The page's formulas as one SVG picture (needs kokuban[pictures])."""
+        return pages.svg(self.page)
+
+    def python(self) -> str:
+        """A NumPy program of the forward and the backward pass, needing nothing else."""
+        from kokuban.explain.program import program
+
+        return program(self.tape)
+
+    def _repr_html_(self) -> str:
+        return pages.html(self.page, fragment=True)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {pages.aligned(self.page)}$"
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        asked = ", ".join(s.name for s in self.tape.wrt)
+        return f"<derivation of the gradient by {asked}, {len(self.steps)} steps>"
+
+
+def derive(
+    loss: Expr,
+    wrt: Expr | Sequence[Expr] | None = None,
+    *,
+    form: str = "matrix",
+    lang: str = "en",
+    layout: str = "rows",
+    detail: str = "steps",
+    at: Mapping[Any, Any] | None = None,
+    entry: tuple[int, int] | None = None,
+    names: Mapping[Expr, str] | None = None,
+) -> Derivation:
+    """The derivation of ∂loss/∂wrt, step by step; of all parameters without `wrt`.
+
+    `form` is "matrix", "entries" (each rule proven with sums and Kronecker deltas) or
+    "numbers" (with the values in `at` put in, and the arithmetic of one `entry`, counted
+    from 1). `layout` "columns" shows every matrix transposed and every product reversed.
+    `detail`: "answer" gives the formulas, "steps" their reasons as well, "everything"
+    each rewriting. `names` gives parts of the loss names of your own.
+
+    Raises ExpressionError where there is nothing to derive, SettingError for a setting
+    that is not one, DataError and ShapeError for values that cannot be used.
+    """
+    require(loss, "What is derived")
+    for value, known, what in (
+        (form, FORMS, "form"),
+        (layout, LAYOUTS, "layout"),
+        (detail, DETAILS, "detail"),
+    ):
+        if value not in known:
+            raise SettingError(f"{what} is one of {', '.join(known)}, not {value!r:.40}.")
+    if form == "numbers" and at is None:
+        raise SettingError('form="numbers" needs values: give at={symbol: array, …}.')
+    if wrt is None:
+        asked: list[Expr] = list(symbols([loss], "parameter"))
+    else:
+        several = wrt if isinstance(wrt, Iterable) else [wrt]
+        asked = [require(w, "What a derivation is by") for w in several]
+    found = tape(loss, list(dict.fromkeys(asked)), names or {})
+    writer = _Writer(
+        found,
+        Phrases(lang, layout == "columns"),
+        layout == "columns",
+        detail,
+        form,
+        at,
+        entry,
+    )
+    return Derivation(found, writer.page())
+
+
+class _Writer:
+    """One page under way."""
+
+    def __init__(
+        self,
+        found: Tape,
+        phrases: Phrases,
+        columns: bool,
+        detail: str,
+        form: str,
+        at: Mapping[Any, Any] | None,
+        entry: tuple[int, int] | None,
+    ) -> None:
+        self.tape, self.say, self.detail, self.form = found, phrases, detail, form
+        self.columns = columns
+        self.loss = found.quantities[-1].symbol
+        boxes: dict[Expr, Box] = {}
+        for q in found.quantities:
+            boxes[q.symbol] = Term(q.symbol.name, name(q.symbol.name))
+            boxes[q.gradient] = Term(q.gradient.name, name(q.gradient.name))
+        self.at = Notation(boxes, columns)
+        self.values = at
+        self.entry = entry
+        self.said: dict[tuple[str, Prose], int] = {}  # and in which step
+
+    # ------------------------------------------------------------ the page
+
+    def page(self) -> Page:
+        """The whole page."""
+        steps = tuple(self._steps())
+        return Page(
+            self._title(),
+            tuple(self._notes()),
+            tuple(self._symbols()),
+            tuple(self._forward()),
+            steps,
+            self.say.lang,
+        )
+
+    def _title(self) -> Line:
+        lefts: list[Box] = []
+        for s in self.tape.wrt[:8]:
+            lefts += [sign(","), self.partial(s)] if lefts else [self.partial(s)]
+        if len(self.tape.wrt) > 8:
+            lefts += [sign(","), Text("…", "sign")]
+        size = len(order([self.tape.loss], by_name=True))
+        formula = self.at.formula(self.tape.loss if size <= 16 else self.loss)
+        loss = Line(
+            Row(tuple(lefts)), (Part(row(self.at.formula(self.loss), "=", formula)),)
+        )
+        return loss
+
+    def _notes(self) -> Iterator[Prose]:
+        say = self.say.say
+        samples = [s for s in symbols([self.tape.loss]) if "N" in s.shape]
+        if samples or self.columns:
+            yield say("columns" if self.columns else "rows")
+        yield from (say(key) for key in _reductions(self.tape.loss))
+        kinks = list(self._kinks())
+        yield from kinks or [say("smooth")]
+
+    def _kinks(self) -> Iterator[Prose]:
+        """One sentence for each kind of corner between the loss and what is asked."""
+        seen = set()
+        for node in _between(self.tape):
+            assert node.op is not None
+            op, attrs = node.op, dict(node.attrs)
+            if op.kinks is None or (op.name, node.attrs) in seen:
+                continue
+            seen.add((op.name, node.attrs))
+            x = Text("x")
+            label_box = self.at.formula(node)
+            stand = {a: Text("xy"[k]) for k, a in enumerate(node.args)}
+            label_box = Notation(dict(stand), self.columns).formula(node)
+            if op.name in ("maximum", "minimum", "row_max"):
+                yield self.say.say("tie", label_box)
+            else:
+                slope = attrs.get("at_zero", 0.0) if op.name == "relu" else 0.0
+                yield self.say.say("kink", label_box, x, number(slope))
+
+    def _symbols(self) -> Iterator[tuple[Box, Box]]:
+        for s in in_order(symbols([self.tape.loss])):
+            yield self.at.formula(s), self.at.shape(s.shape)
+
+    def _forward(self) -> Iterator[Line]:
+        for q in self.tape.quantities:
+            yield self._forward_line(q)
+
+    def _forward_line(self, q: Quantity) -> Line:
+        spelt = opened(q.body)
+        sides = [Part(self.at.formula(spelt))]
+        if isinstance(spelt, Call):
+            sides.append(Part(self.at.formula(spelt.args[0])))
+        return Line(self.at.formula(q.symbol), tuple(sides), self.at.shape(q.node.shape))
+
+    # ------------------------------------------------------------ the steps
+
+    def _steps(self) -> Iterator[Step]:
+        for count, g in enumerate(self.tape.gradients, 1):
+            yield self._step(count, g)
+
+    def partial(self, of: Symbol) -> Box:
+        """∂L/∂W."""
+        over = row(PARTIAL, self.at.formula(self.loss))
+        return Fraction(over, row(PARTIAL, self.at.formula(of)))
+
+    def _step(self, count: int, g: Gradient) -> Step:
+        left, parts_ = self.partial(g.of), []
+        if g.quantity is not None:
+            left = row(self.at.formula(g.quantity.gradient), "=", left)
+        shape = self.at.shape(g.of.shape)
+        if not g.shares:
+            parts_.append(Part(self.at.formula(g.value)))
+            reason = self.say.say("zero reason", self.at.formula(g.of))
+            return self._made(
+                count, g, self.say.word("zero"), reason, left, parts_, shape
+            )
+        if len(g.shares) == 1:
+            (share,) = g.shares
+            parts_ += self._sides(share)
+            rule, why = self._rule(g.of, share)
+            return self._made(count, g, rule, why, left, parts_, shape)
+        return self._shared(count, g, left, parts_, shape)
+
+    def _made(
+        self,
+        count: int,
+        g: Gradient,
+        rule: str,
+        reason: Prose,
+        left: Box,
+        sides: Sequence[Part],
+        shape: Box,
+        before: Sequence[Line] = (),
+        struck: Sequence[Line] = (),
+        remarks: Sequence[Prose] = (),
+    ) -> Step:
+        if self.detail == "answer":
+            sides = [Part(sides[-1].box)]
+            reason, before, struck, remarks = (), (), (), ()
+        lines = (*before, Line(left, tuple(sides), shape))
+        if reason and self.said.setdefault((rule, reason), count) != count:
+            reason = self.say.say("as in", number(self.said[rule, reason]))
+        return Step(count, g.of.name, rule, reason, lines, tuple(remarks), tuple(struck))
+
+    def _sides(self, share: Share) -> Iterator[Part]:
+        """From the rule to what is kept, with the reason of each rewriting."""
+        formula = self.at.formula
+        if self.detail == "everything" and (share.raw is not share.formula):
+            yield Part(formula(share.raw))
+            last = share.raw
+            for rewrite, after in share.lines if share.inserted is None else ():
+                if formula(after) != formula(last):
+                    yield Part(formula(after), (self.say.rewrite(rewrite),))
+                last = after
+            if share.inserted is None:
+                return
+        if share.inserted is None:
+            yield Part(formula(share.value))
+            return
+        if share.formula is not share.raw or self.detail != "everything":
+            yield Part(formula(share.formula))
+        above = share.through.gradient
+        yield Part(formula(share.inserted), self.say.say("insert", formula(above)))
+        if self.detail == "everything":
+            last = share.inserted
+            for rewrite, after in share.lines:
+                if formula(after) != formula(last):
+                    yield Part(formula(after), (self.say.rewrite(rewrite),))
+                last = after
+            return
+        yield Part(formula(share.value), self._telling(share))
+
+    def _telling(self, share: Share) -> Prose:
+        """The reasons that carry a simplification: what cancels or sums to 1."""
+        wanted = ("rows that sum to 1", "multiply out where it cancels",
+                  "a product's two complements")  # fmt: skip
+        found = [r for r, _ in share.lines if r.name in wanted]
+        texts = list(dict.fromkeys(self.say.rewrite(r) for r in found))
+        return ("; ".join(texts) or self.say.word("simplified"),)
+
+    def _rule(self, of: Symbol, share: Share) -> tuple[str, Prose]:
+        """The name of the rule and its reason, of one share."""
+        if share.inserted is not None:
+            return self._cancelling(of, share)
+        rules = [self.say.rule(word) for word in share.path]
+        titles = list(dict.fromkeys(title for title, _ in rules))
+        reasons = list(dict.fromkeys(why for _, why in rules))
+        letters = self._letters(of, share)
+        together = self.say.word("joined").join(reasons)
+        return ", ".join(titles), prose(together, (), letters)
+
+    def _cancelling(self, of: Symbol, share: Share) -> tuple[str, Prose]:
+        later = self._gradient_of(share.through.symbol).shares[0]
+        pair = self.say.pair(later.path[0], share.path[0])
+        if pair is None:
+            titles = [self.say.rule(w)[0] for w in (*share.path, *later.path)]
+            pair = ", ".join(dict.fromkeys(titles)), self.say.cancels
+        return pair[0], prose(pair[1], (), self._letters(of, share))
+
+    def _letters(self, of: Symbol, share: Share) -> dict[str, Box]:
+        return {
+            "x": self.at.formula(of),
+            "y": self.at.formula(share.through.symbol),
+            "g": self.at.formula(share.through.gradient),
+        }
+
+    def _gradient_of(self, of: Symbol) -> Gradient:
+        return next(g for g in self.tape.gradients if g.of is of)
+
+    # ------------------------------------------------------------ several uses
+
+    def _shared(
+        self, count: int, g: Gradient, left: Box, sides: list[Part], shape: Box
+    ) -> Step:
+        """Each use's share on a line of its own, then their sum."""
+        labels = self._labels(g)
+        lines, titles = [], []
+        for share, own in zip(g.shares, labels, strict=True):
+            rule, why = self._rule(g.of, share)
+            *first, last = self._sides(share)
+            reason = last.reason or why
+            lines.append(Line(own, (*first, Part(last.box, reason)), shape))
+            titles.append(rule)
+        total: list[Box] = []
+        for own in labels:
+            total += [sign("+"), own] if total else [own]
+        sides = [*sides, Part(Row(tuple(total))), Part(self.at.formula(g.value))]
+        times = number(len(g.shares))
+        asked = g.of in self.tape.wrt and g.quantity is None
+        word = "shared" if asked else "paths"
+        title = self.say.word(word)
+        reason = self.say.say(f"{word} reason", self.at.formula(g.of), times)
+        inner = [share for share in g.shares if share.through.kind != "loss"]
+        struck, remarks = self._wrong(g, inner) if asked and inner[1:] else ((), ())
+        return self._made(
+            count, g, title, reason, left, sides, shape, lines, struck, remarks
+        )
+
+    def _labels(self, g: Gradient) -> list[Box]:
+        """(∂L/∂W)_U: the share through U, with a number where U has several."""
+        through = [share.through for share in g.shares]
+        boxes: list[Box] = []
+        for k, q in enumerate(through):
+            lower: Box = self.at.formula(q.symbol)
+            if through.count(q) > 1:
+                lower = row(lower, sign(","), number(through[: k + 1].count(q)))
+            boxes.append(Script(bracketed(self.partial(g.of)), lower=lower))
+        return boxes
+
+    def _wrong(
+        self, g: Gradient, uses: Sequence[Share]
+    ) -> tuple[tuple[Line, ...], tuple[Prose, ...]]:
+        """The chain rule through one use alone, struck out, and how far it is off."""
+        from kokuban.explain.numbers import worst_entry
+
+        first, *others = uses
+        wrong = row(self.partial(g.of), "=", self.at.formula(first.value))
+        line = Line(None, (Part(Struck(wrong)),))
+        missing: list[Box] = []
+        for share in others:
+            missing += [sign(",")] if missing else []
+            missing.append(self.at.formula(share.through.symbol))
+        through = self.at.formula(first.through.symbol)
+        told = [self.say.say("wrong", through, Row(tuple(missing)))]
+        found = worst_entry(self.tape, g, first, self.values)
+        if found is None:
+            told.append(self.say.say("no numbers"))
+        else:
+            (i, j), (bad, good), sizes = found
+            if self.columns:
+                i, j = j, i
+            where = (
+                self.say.say("given")
+                if self.values is not None
+                else self.say.say("random", _sizes(sizes))
+            )
+            boxes = (number(i + 1), number(j + 1), number(bad, 4), number(good, 4))
+            told.append(self.say.say("wrong numbers", *boxes, at=where))
+        return (line,), tuple(told)
+
+
+def _sizes(sizes: Mapping[str, int]) -> Box:
+    items: list[Box] = []
+    for dim, size in sizes.items():
+        items += [sign(","), SPACE] if items else []
+        items.append(row(name(dim), "=", number(size)))
+    return Row(tuple(items))
+
+
+MEAN_OF_ROWS = (
+    *("cross_entropy", "softmax_cross_entropy"),
+    *("binary_cross_entropy", "sigmoid_cross_entropy"),
+)
+MEAN_OF_ENTRIES = ("mse", "mae", "huber", "quantile", "poisson", "gaussian", "mean")
+
+
+def _reductions(loss: Expr) -> Iterator[str]:
+    """How the loss's parts put its entries together, for the header."""
+    words = {label(n) for n in order([loss], by_name=True) if n.shape == (1, 1)}
+    said = False
+    for key, names in (
+        ("mean of rows", MEAN_OF_ROWS),
+        ("mean of entries", MEAN_OF_ENTRIES),
+        ("half sum", ("half_sum_of_squares",)),
+    ):
+        if words & set(names):
+            said = True
+            yield key
+    if not said:
+        yield "own reduction"
+
+
+def _between(found: Tape) -> list[Expr]:
+    """The operations between what is asked and the loss."""
+    reached = set(found.asked) | set(found.wrt)
+    between = []
+    for node in order([found.loss]):
+        if node.op is not None and any(a in reached for a in node.args):
+            reached.add(node)
+            between.append(node)
+    return between
