@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from kokuban.entry import Delta, Entry, Index
 from kokuban.errors import SettingError
 from kokuban.explain import pages
 from kokuban.explain.backward import Gradient, Share, Tape, opened, tape
+from kokuban.explain.entries import Entries, Proof, prove
 from kokuban.explain.forward import Quantity, in_order, label
 from kokuban.explain.layout import (
     SPACE,
@@ -27,6 +29,7 @@ from kokuban.explain.layout import (
     sign,
 )
 from kokuban.explain.notation import Notation
+from kokuban.explain.numbers import Numbers, worst_entry
 from kokuban.explain.page import Line, Page, Part, Prose, Step
 from kokuban.explain.phrases import Phrases, prose
 from kokuban.expr import Call, Expr, Symbol, order, require, symbols
@@ -176,7 +179,9 @@ class _Writer:
             boxes[q.gradient] = Term(q.gradient.name, name(q.gradient.name))
         self.at = Notation(boxes, columns)
         self.values = at
-        self.entry = entry
+        self.numbers = (
+            Numbers(found, at or {}, self.at, entry) if form == "numbers" else None
+        )
         self.said: dict[tuple[str, Prose], int] = {}  # and in which step
 
     # ------------------------------------------------------------ the page
@@ -239,15 +244,33 @@ class _Writer:
             yield self.at.formula(s), self.at.shape(s.shape)
 
     def _forward(self) -> Iterator[Line]:
+        if self.numbers is not None:
+            for s in in_order(symbols([self.tape.loss])):
+                yield Line(self.at.formula(s), tuple(self.numbers.parts(s)))
         for q in self.tape.quantities:
             yield self._forward_line(q)
+            yield from self._arithmetic(opened(q.body), self.at.formula(q.symbol))
 
     def _forward_line(self, q: Quantity) -> Line:
         spelt = opened(q.body)
         sides = [Part(self.at.formula(spelt))]
         if isinstance(spelt, Call):
             sides.append(Part(self.at.formula(spelt.args[0])))
+        if self.numbers is not None:
+            sides += self.numbers.parts(spelt)
         return Line(self.at.formula(q.symbol), tuple(sides), self.at.shape(q.node.shape))
+
+    def _arithmetic(self, formula: Expr, left: Box) -> Iterator[Line]:
+        """One entry of what a formula gives, term by term, in the numbers form."""
+        if self.numbers is None:
+            return
+        (i, j), *sides = self.numbers.arithmetic(formula)
+        if formula.shape == (1, 1):
+            return
+        lower = row(number(i), sign(","), number(j))
+        plain = isinstance(left, Term) and isinstance(left.body, Text)
+        named = left if plain else bracketed(left)
+        yield Line(Script(named, lower=lower), tuple(sides))
 
     # ------------------------------------------------------------ the steps
 
@@ -275,8 +298,65 @@ class _Writer:
             (share,) = g.shares
             parts_ += self._sides(share)
             rule, why = self._rule(g.of, share)
-            return self._made(count, g, rule, why, left, parts_, shape)
+            before = self._opened(g, share)
+            return self._made(count, g, rule, why, left, parts_, shape, before)
         return self._shared(count, g, left, parts_, shape)
+
+    # ------------------------------------------------------------ entry by entry
+
+    def _proof(
+        self, g: Gradient, share: Share, own: Box, through: Box | None
+    ) -> Iterator[Line]:
+        """The share derived from index forms: its slope, the chain rule, the fold."""
+        q = share.through
+        above = None if q.kind == "loss" else self._gradient_of(q.symbol).value
+        proof = prove(share, g.of, above)
+        write = Entries(self.at)
+        y, by = write.entry(proof.y), write.entry(proof.by)
+        yield Line(y, (Part(write.term(proof.value)[0]),))
+        over, under = row(PARTIAL, y), row(PARTIAL, by)
+        reason = self.say.say("delta") if _has_delta(proof) else ()
+        slopes = write.polynomial(proof.slopes)
+        loss = row(PARTIAL, write.entry(Entry(self.loss.name, 0, 0)))
+        left: Box = Fraction(loss, under)
+        if through is not None:
+            left = Script(bracketed(left), lower=through)
+        sides: list[Part] = []
+        if proof.chained is None:
+            sides.append(Part(slopes, reason))
+        else:
+            yield Line(Fraction(over, under), (Part(slopes, reason),))
+            sums = [i for i in (proof.y.row, proof.y.column) if isinstance(i, Index)]
+            gradient = write.entry(Entry(q.gradient.name, proof.y.row, proof.y.column))
+            chain: list[Box] = []
+            for i in sums:
+                chain += [Script(sign("∑"), lower=Text(i.name)), SPACE]
+            chain += [gradient, SPACE, Fraction(over, under)]
+            sides.append(Part(Row(tuple(chain)), (self.say.word("chain"),)))
+            sides.append(Part(write.polynomial(proof.chained)))
+            sides.append(Part(write.polynomial(proof.chosen), self.say.say("picks")))
+        formula = self.at.formula(q.gradient)
+        reasons = [self.say.say("insert", formula), self.say.say("rows of one")]
+        for p, why in zip(proof.put_in, reasons, strict=False):
+            sides.append(Part(write.polynomial(p), why))
+        sides = [p for k, p in enumerate(sides) if k == 0 or p.box != sides[k - 1].box]
+        lower = Script(bracketed(own), lower=_places(proof.by, self.columns))
+        read = own if proof.folded is None else self.at.formula(proof.folded)
+        if read != own:
+            folded = Script(bracketed(read), lower=_places(proof.by, self.columns))
+            sides.append(Part(folded, self.say.say("fold")))
+            sides.append(Part(lower, self.say.say("same")))
+        else:
+            sides.append(Part(lower, self.say.say("fold")))
+        yield Line(left, tuple(sides))
+
+    def _opened(
+        self, g: Gradient, share: Share, through: Box | None = None
+    ) -> list[Line]:
+        """What goes before a share's formula in the form asked for."""
+        if self.form == "entries":
+            return list(self._proof(g, share, self.at.formula(share.value), through))
+        return []
 
     def _made(
         self,
@@ -294,7 +374,13 @@ class _Writer:
         if self.detail == "answer":
             sides = [Part(sides[-1].box)]
             reason, before, struck, remarks = (), (), (), ()
-        lines = (*before, Line(left, tuple(sides), shape))
+        after: list[Line] = []
+        if self.numbers is not None:
+            sides = [*sides, *self.numbers.parts(g.value)]
+            gradient = None if g.quantity is None else g.quantity.gradient
+            own = self.partial(g.of) if gradient is None else self.at.formula(gradient)
+            after = list(self._arithmetic(g.value, own))
+        lines = (*before, Line(left, tuple(sides), shape), *after)
         if reason and self.said.setdefault((rule, reason), count) != count:
             reason = self.say.say("as in", number(self.said[rule, reason]))
         return Step(count, g.of.name, rule, reason, lines, tuple(remarks), tuple(struck))
@@ -376,7 +462,11 @@ class _Writer:
             rule, why = self._rule(g.of, share)
             *first, last = self._sides(share)
             reason = last.reason or why
-            lines.append(Line(own, (*first, Part(last.box, reason)), shape))
+            lines += self._opened(g, share, own.lower)
+            told = [*first, Part(last.box, reason)]
+            if self.numbers is not None:
+                told += self.numbers.parts(share.value)
+            lines.append(Line(own, tuple(told), shape))
             titles.append(rule)
         total: list[Box] = []
         for own in labels:
@@ -393,10 +483,10 @@ class _Writer:
             count, g, title, reason, left, sides, shape, lines, struck, remarks
         )
 
-    def _labels(self, g: Gradient) -> list[Box]:
+    def _labels(self, g: Gradient) -> list[Script]:
         """(∂L/∂W)_U: the share through U, with a number where U has several."""
         through = [share.through for share in g.shares]
-        boxes: list[Box] = []
+        boxes: list[Script] = []
         for k, q in enumerate(through):
             lower: Box = self.at.formula(q.symbol)
             if through.count(q) > 1:
@@ -408,8 +498,6 @@ class _Writer:
         self, g: Gradient, uses: Sequence[Share]
     ) -> tuple[tuple[Line, ...], tuple[Prose, ...]]:
         """The chain rule through one use alone, struck out, and how far it is off."""
-        from kokuban.explain.numbers import worst_entry
-
         first, *others = uses
         wrong = row(self.partial(g.of), "=", self.at.formula(first.value))
         line = Line(None, (Part(Struck(wrong)),))
@@ -434,6 +522,16 @@ class _Writer:
             boxes = (number(i + 1), number(j + 1), number(bad, 4), number(good, 4))
             told.append(self.say.say("wrong numbers", *boxes, at=where))
         return (line,), tuple(told)
+
+
+def _has_delta(proof: Proof) -> bool:
+    return any(isinstance(f, Delta) for m in proof.slopes for f, _ in m.factors)
+
+
+def _places(by: Entry, columns: bool) -> Box:
+    places = (by.column, by.row) if columns else (by.row, by.column)
+    found = [Text(p.name) for p in places if isinstance(p, Index)]
+    return Row(tuple(found))
 
 
 def _sizes(sizes: Mapping[str, int]) -> Box:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
 from kokuban.explain.backward import Gradient, Share, Tape
-from kokuban.expr import Expr, Symbol, order, symbols
+from kokuban.explain.calculus import Calculus
+from kokuban.explain.layout import (
+    SPACE,
+    Box,
+    Fence,
+    Fraction,
+    Grid,
+    Root,
+    Row,
+    Script,
+    Text,
+    bracketed,
+    number,
+    row,
+    sign,
+)
+from kokuban.explain.notation import Notation
+from kokuban.explain.page import Part
+from kokuban.expr import Expr, Symbol, order, size, symbols
+from kokuban.op import ATOM, POWER, PRODUCT, SUM
 from kokuban.run import evaluate
+from kokuban.run.reference import as_matrix, by_symbol
 from kokuban.shape import bind
 
 Matrix = NDArray[np.float64]
 Values = dict[Symbol, Matrix]
+Wanted = tuple[int, int] | None
+
+SHOWN = 6  # rows, columns or terms that are written out
 
 
 def worked_out(found: Tape, at: Mapping[Any, Any]) -> tuple[Values, dict[str, int]]:
@@ -24,8 +49,6 @@ def worked_out(found: Tape, at: Mapping[Any, Any]) -> tuple[Values, dict[str, in
     """
     known: dict[str, int] = {}
     values: Values = {}
-    from kokuban.run.reference import as_matrix, by_symbol
-
     leaves = symbols([found.loss])
     for s, value in by_symbol(leaves, at).items():
         values[s] = np.asarray(as_matrix(s, value, np, np.float64))
@@ -36,6 +59,201 @@ def worked_out(found: Tape, at: Mapping[Any, Any]) -> tuple[Values, dict[str, in
         if g.quantity is not None:
             values[g.quantity.gradient] = _value(g.value, values, known)
     return values, known
+
+
+class Numbers:
+    """A derivation at a point: formulas with their matrices put in, and what they give.
+
+    `entry`, counted from 1, is the one whose arithmetic is written out; the largest
+    where there is no such entry, or none is asked.
+    """
+
+    def __init__(
+        self, found: Tape, at: Mapping[Any, Any], notation: Notation, entry: Wanted
+    ) -> None:
+        self.values, self.sizes = worked_out(found, at)
+        self.entry = entry
+        self._columns = notation.columns
+        boxes: dict[Expr, Box] = {s: self.grid(v) for s, v in self.values.items()}
+        boxes |= {size(d): number(n) for d, n in self.sizes.items()}
+        self._at = Notation(boxes, notation.columns)
+
+    def value(self, formula: Expr) -> Matrix:
+        """What a formula gives."""
+        return _value(formula, self.values, self.sizes)
+
+    def grid(self, value: Matrix) -> Box:
+        """A matrix of numbers, its middle left out where it is large; a number bare."""
+        if self._columns:
+            value = value.T
+        digits = _digits(value)
+        if value.size == 1:
+            return number(float(value[0, 0]), digits)
+        rows, columns = (_kept(n) for n in value.shape)
+        return Grid(
+            tuple(
+                tuple(
+                    Text("…", "sign")
+                    if i is None or j is None
+                    else number(float(value[i, j]), digits)
+                    for j in columns
+                )
+                for i in rows
+            )
+        )
+
+    def parts(self, formula: Expr) -> list[Part]:
+        """The formula with numbers put in, and its value."""
+        result = Part(self.grid(self.value(formula)))
+        if isinstance(formula, Symbol):
+            return [result]
+        return [Part(self._at.formula(formula)), result]
+
+    def arithmetic(self, formula: Expr) -> tuple[tuple[int, int], Part, Part]:
+        """One entry, its place counted from 1: the arithmetic term by term, the value."""
+        value = self.value(formula)
+        if self.entry is None:
+            i, j = np.unravel_index(int(np.argmax(np.abs(value))), value.shape)
+        else:
+            wanted = self.entry[::-1] if self._columns else self.entry
+            i, j = (k - 1 for k in wanted)
+            if not (0 <= i < value.shape[0] and 0 <= j < value.shape[1]):
+                i, j = np.unravel_index(int(np.argmax(np.abs(value))), value.shape)
+        places = [Index(x, d) for x, d in zip("st", formula.shape, strict=True)]
+        term = Calculus().in_entries(formula, places[0], places[1])
+        env = {"s": int(i), "t": int(j)}
+        box = _Arithmetic(self.values, self.sizes).shown(term, env)[0]
+        place = (int(i) + 1, int(j) + 1)
+        result = number(float(value[i, j]), _digits(value))
+        return (place[::-1] if self._columns else place), Part(box), Part(result)
+
+
+def _digits(value: Matrix) -> int | None:
+    """Digits after the point: none for whole numbers, four or so for others."""
+    if np.all(value == np.round(value)) and np.all(np.abs(value) < 1e6):
+        return 0
+    for digits in (1, 2, 3):
+        if np.array_equal(np.round(value, digits), value):
+            return digits
+    largest = float(np.max(np.abs(value)))
+    return (
+        4
+        if largest >= 0.1 or largest == 0
+        else min(3 - math.floor(math.log10(largest)), 12)
+    )
+
+
+def _kept(length: int) -> list[int | None]:
+    """Which rows or columns are shown."""
+    if length <= SHOWN:
+        return list(range(length))
+    return [*range(SHOWN - 2), None, length - 1]
+
+
+class _Arithmetic:
+    """An entry's formula with numbers in it, sums written out."""
+
+    def __init__(self, values: Values, sizes: Mapping[str, int]) -> None:
+        self.values = {s.name: v for s, v in values.items()}
+        self.sizes = sizes
+
+    def shown(self, t: Term, env: Mapping[str, int]) -> tuple[Box, int]:
+        """The term, and how tightly its form holds together."""
+        match t:
+            case Number(value):
+                return self._number(value)
+            case Entry(matrix, r, c):
+                if matrix in self.sizes:
+                    return self._number(float(self.sizes[matrix]))
+                value = self.values[matrix]
+                at = [self._at(p, env) for p in (r, c)]
+                if not all(0 <= k < n for k, n in zip(at, value.shape, strict=True)):
+                    return self._number(0.0)
+                return self._number(float(value[at[0], at[1]]))
+            case Delta(left, right):
+                return self._number(float(self._at(left, env) == self._at(right, env)))
+            case Sum(own, body):
+                return self._sum(own, body, env)
+            case Largest(own, body):
+                terms = [
+                    self.shown(body, {**env, own.name: k})[0] for k in self._run(own)
+                ]
+                return row(Text("max", "function"), bracketed(_listed(terms, ","))), ATOM
+            case Call(function, arguments):
+                return self._call(function, arguments, env)
+        raise TypeError(f"no term: {t!r}")
+
+    def _number(self, value: float) -> tuple[Box, int]:
+        digits = _digits(np.array([[value]]))
+        return number(value, digits), ATOM if value >= 0 else SUM
+
+    def _at(self, place: Index | int, env: Mapping[str, int]) -> int:
+        return place if isinstance(place, int) else env[place.name] + place.shift
+
+    def _run(self, own: Index) -> range:
+        return range(own.over if isinstance(own.over, int) else self.sizes[own.over])
+
+    def _sum(self, own: Index, body: Term, env: Mapping[str, int]) -> tuple[Box, int]:
+        run = self._run(own)
+        kept = [run[k] if k is not None else None for k in _kept(len(run))]
+        terms: list[Box] = []
+        for k in kept:
+            if k is None:
+                terms.append(Text("…", "sign"))
+                continue
+            box, holds = self.shown(body, {**env, own.name: k})
+            terms.append(bracketed(box) if holds <= SUM and terms else box)
+        if len(terms) == 1:
+            return self.shown(body, {**env, own.name: run[0]})
+        return _listed(terms, "+"), SUM
+
+    def _within(self, t: Term, least: int, env: Mapping[str, int]) -> Box:
+        box, holds = self.shown(t, env)
+        return bracketed(box) if holds < least else box
+
+    def _call(
+        self, function: str, arguments: Sequence[Term], env: Mapping[str, int]
+    ) -> tuple[Box, int]:
+        if function in ("+", "-"):
+            left = self._within(arguments[0], SUM, env)
+            right = self._within(arguments[1], SUM + 1, env)
+            return row(left, function, right), SUM
+        if function == "neg":
+            return row(sign("−"), self._within(arguments[0], PRODUCT, env)), SUM
+        if function == "*":
+            a, b = (self._within(x, PRODUCT, env) for x in arguments)
+            return row(a, Text("·", "sign"), b), PRODUCT
+        if function == "/":
+            (over, have), (under, holds) = (self.shown(x, env) for x in arguments)
+            return Fraction(over, under, (have < ATOM, holds < ATOM)), PRODUCT
+        if function == "**":
+            base, exponent = (self._within(x, ATOM, env) for x in arguments)
+            return Script(base, upper=exponent), POWER
+        if function == "exp":
+            return Script(Text("e"), upper=self.shown(arguments[0], env)[0]), ATOM
+        if function == "sqrt":
+            return Root(self.shown(arguments[0], env)[0]), ATOM
+        if function == "log":
+            inner = self._within(arguments[0], ATOM, env)
+            return row(Text("ln", "function"), SPACE, inner), POWER
+        shown = arguments[:1] if function in ("relu", "step") else arguments
+        if function == "step" and isinstance(arguments[1], Number):
+            truth = ">" if arguments[1].value == 0 else "≥"
+            return Fence(
+                "[", row(self.shown(shown[0], env)[0], truth, number(0)), "]"
+            ), ATOM
+        label = {"maximum": "max", "minimum": "min", "relu": "ReLU"}.get(
+            function, function
+        )
+        inside = _listed([self.shown(x, env)[0] for x in shown], ",")
+        return row(Text(label, "function"), bracketed(inside)), ATOM
+
+
+def _listed(boxes: Sequence[Box], between: str) -> Box:
+    items: list[Box] = []
+    for box in boxes:
+        items += [sign(between), box] if items else [box]
+    return Row(tuple(items))
 
 
 def _value(formula: Expr, values: Values, known: Mapping[str, int]) -> Matrix:
@@ -64,7 +282,7 @@ def worst_entry(
     return (int(i), int(j)), (float(wrong[i, j]), float(right[i, j])), known
 
 
-def random_values(loss: Expr, seed: int = 0, size: int = 2) -> Values:
+def random_values(loss: Expr, seed: int = 0, least: int = 2) -> Values:
     """Short numbers for every symbol; rows of distributions are one-hot."""
     rng = np.random.default_rng(seed)
     sizes: dict[str, int] = {}
@@ -73,7 +291,7 @@ def random_values(loss: Expr, seed: int = 0, size: int = 2) -> Values:
     values: Values = {}
     for s in symbols([loss]):
         rows, columns = (
-            d if isinstance(d, int) else sizes.setdefault(d, size + len(sizes))
+            d if isinstance(d, int) else sizes.setdefault(d, least + len(sizes))
             for d in s.shape
         )
         values[s] = np.round(rng.uniform(-1, 1, (rows, columns)), 1) + 0.0

@@ -23,7 +23,7 @@ from kokuban.explain.layout import (
     Text,
 )
 
-_UP = dict(zip("0123456789-−n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻ⁿ", strict=True))
+_UP = dict(zip("0123456789-−n()", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻ⁿ⁽⁾", strict=True))
 _DOWN = dict(zip("0123456789", "₀₁₂₃₄₅₆₇₈₉", strict=True))
 STROKE = "\u0336"  # combines with the letter before it
 

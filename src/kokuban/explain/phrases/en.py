@@ -41,7 +41,12 @@ WORDS = {
     "zero reason": "$\\0$ does not act on the loss: every entry of the gradient is 0",
     "no numbers": "Its error in numbers is not shown: the loss is not finite at random "
     "values.",
-    "chain": "chain rule",
+    "chain": "chain rule, through all entries",
+    "delta": "$\\frac{\\partial a_{ij}}{\\partial a_{pq}} = δ_{ip} δ_{jq}$: only equal places remain",
+    "picks": "a delta under a sum picks its term",
+    "rows of one": "each row of the targets sums to 1",
+    "fold": "read as a matrix",
+    "same": "the same, in what the forward pass has",
     "checked": "Checked",
     "why": "why?",
 }
