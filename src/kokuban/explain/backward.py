@@ -71,8 +71,12 @@ class Gradient:
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """A loss taken apart: its quantities, and the gradients in the order of finding."""
+    """A loss taken apart: its quantities, and the gradients in the order of finding.
 
+    `given` is the loss as it came, `loss` with the norms spelt out.
+    """
+
+    given: Expr
     loss: Expr
     wrt: tuple[Symbol, ...]
     quantities: tuple[Quantity, ...]
@@ -100,6 +104,7 @@ def tape(loss: Expr, wrt: Sequence[Expr], names: Mapping[Expr, str]) -> Tape:
         raise ExpressionError(f"{loss!r} is no formula: there is nothing to derive.")
     if not wrt:
         raise ExpressionError("There is no parameter to derive by: name what, as in W.")
+    given = loss
     (loss, *wrt), (*named_nodes,) = _spelt_out([loss, *wrt]), _spelt_out(list(names))
     names = dict(zip(named_nodes, names.values(), strict=True))
     inner = {n: names.get(n, "") for n in wrt if n.op is not None}
@@ -115,7 +120,7 @@ def tape(loss: Expr, wrt: Sequence[Expr], names: Mapping[Expr, str]) -> Tape:
     targets = tuple(n if isinstance(n, Symbol) else stands[n] for n in wrt)
     gradients = tuple(_gradients(found, targets))
     asked = dict(zip(wrt, targets, strict=True))
-    return Tape(loss, targets, tuple(found), gradients, asked)
+    return Tape(given, loss, targets, tuple(found), gradients, asked)
 
 
 SPELT_OUT = ("layer_norm", "batch_norm")  # a gradient in one line would be a page

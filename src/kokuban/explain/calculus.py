@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import count
 
 from kokuban.entry import (
@@ -80,7 +81,7 @@ class Calculus:
     """One calculation, with fresh names for the indices that are summed over."""
 
     def __init__(self) -> None:
-        self._fresh = (f"{letter}{'′' * n}" for n in count() for letter in "kmlruvnij")
+        self._fresh = (f"{letter}{'′' * n}" for n in count() for letter in "kmnruvij")
 
     def index(self, over: Dim) -> Index:
         """An index with a name of its own."""
@@ -288,7 +289,7 @@ SLOPES: dict[str, Callable[..., tuple[Term, ...]]] = {
     "cos": lambda y, x: (-Call("sin", (x,)),),
     "tanh": lambda y, x: (_ONE - y * y,),
     "erf": lambda y, x: (
-        Number(2 / math.sqrt(math.pi)) * Call("exp", (-(x * x),)),
+        Number(2 / math.sqrt(math.pi)) * Call("exp", (-Call("**", (x, _TWO)),)),
     ),
     "maximum": lambda y, a, b: (_step(a - b, 0.5), _step(b - a, 0.5)),
     "minimum": lambda y, a, b: (_step(b - a, 0.5), _step(a - b, 0.5)),
@@ -676,15 +677,21 @@ def _product(
             base = m.read(row, column)
             one = base if k == 1 else base**k
             result = one if result is None else result * one
-    if result is None:
-        result = constant(number)
-    elif number != 1:
-        result = number * result
+    if result is None or number != 1:
+        ratio = exact(number)
+        scale = constant(ratio.numerator) / constant(ratio.denominator)
+        result = scale if result is None else scale * result
     for m, k in factors:
         if k < 0:
             base = m.read(row, column)
             result = result / (base if k == -1 else base ** (-k))
     return result
+
+
+def exact(number: float) -> Fraction:
+    """A number as the fraction that it was computed from, 2/3 for 0.666…"""
+    near = Fraction(number).limit_denominator(10000)
+    return near if float(near) == number else Fraction(number)
 
 
 def _reads(own: Place, wanted: Index | None) -> bool:

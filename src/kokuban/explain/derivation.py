@@ -86,6 +86,10 @@ class Derivation:
         """The page's formulas as one SVG picture (needs kokuban[pictures])."""
         return pages.svg(self.page)
 
+    def png(self, zoom: int = 2) -> bytes:
+        """The same picture as PNG, `zoom` times as large (needs kokuban[pictures])."""
+        return pages.png(self.page, zoom)
+
     def python(self) -> str:
         """A NumPy program of the forward and the backward pass, needing nothing else."""
         from kokuban.explain.program import program
@@ -182,6 +186,7 @@ class _Writer:
         self.numbers = (
             Numbers(found, at or {}, self.at, entry) if form == "numbers" else None
         )
+        self.told: set[str] = set()  # reasons of proofs that have been given
         self.said: dict[tuple[str, Prose], int] = {}  # and in which step
 
     # ------------------------------------------------------------ the page
@@ -198,18 +203,18 @@ class _Writer:
             self.say.lang,
         )
 
-    def _title(self) -> Line:
+    def _title(self) -> Prose:
         lefts: list[Box] = []
         for s in self.tape.wrt[:8]:
             lefts += [sign(","), self.partial(s)] if lefts else [self.partial(s)]
         if len(self.tape.wrt) > 8:
             lefts += [sign(","), Text("…", "sign")]
-        size = len(order([self.tape.loss], by_name=True))
-        formula = self.at.formula(self.tape.loss if size <= 16 else self.loss)
-        loss = Line(
-            Row(tuple(lefts)), (Part(row(self.at.formula(self.loss), "=", formula)),)
-        )
-        return loss
+        size = len(order([self.tape.given], by_name=True))
+        formula = self.at.formula(self.tape.given if size <= 16 else self.loss)
+        loss = row(self.at.formula(self.loss), "=", formula)
+        if formula == self.at.formula(self.loss):
+            return self.say.say("short title", Row(tuple(lefts)))
+        return self.say.say("title", Row(tuple(lefts)), loss)
 
     def _notes(self) -> Iterator[Prose]:
         say = self.say.say
@@ -315,7 +320,7 @@ class _Writer:
         y, by = write.entry(proof.y), write.entry(proof.by)
         yield Line(y, (Part(write.term(proof.value)[0]),))
         over, under = row(PARTIAL, y), row(PARTIAL, by)
-        reason = self.say.say("delta") if _has_delta(proof) else ()
+        reason = self._once("delta") if _has_delta(proof) else ()
         slopes = write.polynomial(proof.slopes)
         loss = row(PARTIAL, write.entry(Entry(self.loss.name, 0, 0)))
         left: Box = Fraction(loss, under)
@@ -332,23 +337,29 @@ class _Writer:
             for i in sums:
                 chain += [Script(sign("∑"), lower=Text(i.name)), SPACE]
             chain += [gradient, SPACE, Fraction(over, under)]
-            sides.append(Part(Row(tuple(chain)), (self.say.word("chain"),)))
+            sides.append(Part(Row(tuple(chain)), self._once("chain")))
             sides.append(Part(write.polynomial(proof.chained)))
-            sides.append(Part(write.polynomial(proof.chosen), self.say.say("picks")))
-        formula = self.at.formula(q.gradient)
-        reasons = [self.say.say("insert", formula), self.say.say("rows of one")]
-        for p, why in zip(proof.put_in, reasons, strict=False):
+            sides.append(Part(write.polynomial(proof.chosen), self._once("picks")))
+        for key, p in proof.put_in:
+            why = self.say.say(key, self.at.formula(q.gradient))
             sides.append(Part(write.polynomial(p), why))
         sides = [p for k, p in enumerate(sides) if k == 0 or p.box != sides[k - 1].box]
         lower = Script(bracketed(own), lower=_places(proof.by, self.columns))
         read = own if proof.folded is None else self.at.formula(proof.folded)
         if read != own:
             folded = Script(bracketed(read), lower=_places(proof.by, self.columns))
-            sides.append(Part(folded, self.say.say("fold")))
-            sides.append(Part(lower, self.say.say("same")))
+            sides.append(Part(folded, self._once("fold")))
+            sides.append(Part(lower, self._once("same")))
         else:
-            sides.append(Part(lower, self.say.say("fold")))
+            sides.append(Part(lower, self._once("fold")))
         yield Line(left, tuple(sides))
+
+    def _once(self, key: str) -> Prose:
+        """A reason the first time it is needed; nothing later."""
+        if key in self.told:
+            return ()
+        self.told.add(key)
+        return self.say.say(key)
 
     def _opened(
         self, g: Gradient, share: Share, through: Box | None = None

@@ -15,6 +15,7 @@ from kokuban.explain.calculus import (
     Polynomial,
     Unfoldable,
     collected,
+    exact,
     indices,
     inserted,
     known_by_name,
@@ -58,7 +59,8 @@ class Proof:
     slopes     its slope, in deltas
     chained    with the gradient from above, summed; None where the loss is reached
     chosen     after the deltas have picked
-    put_in     with that gradient written out, where that simplifies, and simplified
+    put_in     with that gradient written out, where that simplifies; what the targets'
+               rows do to it: each with the key of its reason
     folded     the last of these as a matrix; None where it is none
     """
 
@@ -68,7 +70,7 @@ class Proof:
     slopes: Polynomial
     chained: Polynomial | None
     chosen: Polynomial
-    put_in: tuple[Polynomial, ...]
+    put_in: tuple[tuple[str, Polynomial], ...]
     folded: Expr | None
 
 
@@ -93,27 +95,34 @@ def prove(share: Share, of: Symbol, above: Expr | None) -> Proof:
     if q.kind != "loss":
         chained = [_under(m, q.gradient.name, s, t) for m in found]
         chosen = collected(picked(chained))
-    put_in: tuple[Polynomial, ...] = ()
+    put_in: list[tuple[str, Polynomial]] = []
     last = chosen
     if share.inserted is not None and above is not None:
         leaves |= _leaves(above)
-        first = collected(inserted(calculus, chosen, q.gradient.name, above))
-        marked = [
-            n.args[0] for n in order([above]) if n.op and n.op.name == "distribution"
-        ]
-        last = collected(rows_of_one(first, [leaf_name(n) for n in marked]))
-        put_in = (first,) if first == last else (first, last)
+        last = collected(inserted(calculus, chosen, q.gradient.name, above))
+        put_in.append(("insert", last))
+    marked = [n for f in (q.body, above) if f is not None for n in _distributions(f)]
+    of_one = collected(rows_of_one(last, marked))
+    if of_one != last:
+        last = of_one
+        put_in.append(("rows of one", last))
     try:
         folded = simplify(Folding(leaves).polynomial(last, p, r))
     except Unfoldable:
         folded = None
-    return Proof(y, by, value, found, chained, chosen, put_in, folded)
+    return Proof(y, by, value, found, chained, chosen, tuple(put_in), folded)
 
 
 def _leaves(formula: Expr) -> dict[str, Expr]:
     return {
         leaf_name(n): n for n in order([formula]) if n.op is None or n.op.entry is None
     }
+
+
+def _distributions(formula: Expr) -> list[str]:
+    """The matrices whose rows sum to 1."""
+    marks = (n for n in order([formula]) if n.op and n.op.name == "distribution")
+    return [leaf_name(n.args[0]) for n in marks]
 
 
 def _under(m: Monomial, gradient: str, s: Place, t: Place) -> Monomial:
@@ -148,12 +157,7 @@ class Entries:
     def _monomial(self, m: Monomial) -> tuple[bool, Box]:
         over = [(f, k) for f, k in m.factors if k > 0]
         under = [(f, -k) for f, k in m.factors if k < 0]
-        size = abs(m.number)
-        above = [] if size == 1 and over else [number(size)]
-        if size < 1 and (1 / size) == round(1 / size) and over:
-            above, under_number = [], [number(1 / size)]
-        else:
-            under_number = []
+        above, under_number = _scale(abs(m.number))
         over.sort(key=_written_when)
         simple = [x for x in over if isinstance(x[0], Entry) and not _has_index(x[0])]
         top = above + [self.power(f, k) for f, k in simple]
@@ -162,6 +166,8 @@ class Entries:
         matrices = [x for x in under if x not in scalars]
         bottom = under_number + [self.power(f, k) for f, k in scalars]
         items: list[Box] = []
+        if not (top or bottom or rest or matrices):
+            top = [number(1)]
         if bottom:
             items.append(Fraction(_joined(top or [number(1)]), _joined(bottom),
                                   (len(top) > 1, len(bottom) > 1)))  # fmt: skip
@@ -184,8 +190,11 @@ class Entries:
         top = [self.power(f, k) for f, k in over]
         if not under:
             return top
-        bottom = [self.power(f, k) for f, k in under]
-        loose = len(under) > 1 or isinstance(under[0][0], Call | Sum)
+        if len(under) == 1 and under[0][1] == 1:
+            box, holds = self.term(under[0][0])
+            bottom, loose = [box], holds <= JOINED
+        else:
+            bottom, loose = [self.power(f, k) for f, k in under], len(under) > 1
         return [
             Fraction(_joined(top or [number(1)]), _joined(bottom), (len(top) > 1, loose))
         ]
@@ -215,7 +224,8 @@ class Entries:
         ))  # fmt: skip
         box = name(t.matrix)
         upper: Box | None = None
-        if isinstance(box, Script) and box.lower is not None and t.matrix[-1].isdigit():
+        if isinstance(box, Script) and t.matrix.removeprefix(_base(box)).isdigit():
+            assert box.lower is not None
             upper = bracketed(box.lower)
             box = box.base
         if isinstance(box, Text):
@@ -266,7 +276,8 @@ class Entries:
             a, b = arguments
             if isinstance(b, Number) and not isinstance(a, Number):
                 a, b = b, a
-            joined = _joined([self.within(a, PRODUCT), self.within(b, PRODUCT)])
+            scaled = SIGMA if isinstance(a, Number) else PRODUCT
+            joined = _joined([self.within(a, PRODUCT), self.within(b, scaled)])
             return joined, PRODUCT
         if function == "/":
             return self._quotient(*arguments)
@@ -327,11 +338,20 @@ def _shown_index(own: Index) -> Index:
 
 def _letter(text: str) -> str:
     """A bound index's letter: those inside functions are named by their depth."""
-    return "kmlr"[int(text[1:]) % 4] if text.startswith("\x00") else text
+    return "kmnr"[int(text[1:]) % 4] if text.startswith("\x00") else text
 
 
 def _has_index(t: Term) -> bool:
     return any(True for _ in indices(t))
+
+
+def _scale(size: float) -> tuple[list[Box], list[Box]]:
+    """What stands above and below a fraction bar for a positive number, ones left out."""
+    ratio = exact(size)
+    if ratio.denominator >= 2**20:
+        return [number(size)], []
+    above = [] if ratio.numerator == 1 else [number(ratio.numerator)]
+    return above, [] if ratio.denominator == 1 else [number(ratio.denominator)]
 
 
 def _written_when(factor: tuple[Term, int]) -> int:
@@ -339,6 +359,10 @@ def _written_when(factor: tuple[Term, int]) -> int:
     t, _ = factor
     names = {i.name for i in indices(t)}
     return 2 if isinstance(t, Delta) else 0 if "p" in names and "q" not in names else 1
+
+
+def _base(box: Script) -> str:
+    return box.base.text if isinstance(box.base, Text) else ""
 
 
 def _numbered(box: Named) -> bool:
@@ -355,7 +379,7 @@ def _joined(boxes: Sequence[Box]) -> Box:
 
 def _relabelled(m: Monomial) -> Monomial:
     """The indices that are summed over as k, l, m, … unless they are s or t."""
-    letters = iter("kmlruvn")
+    letters = iter("kmnruvij")
     for own in m.sums:
         if own.name in ("s", "t"):
             continue

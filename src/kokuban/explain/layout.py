@@ -137,18 +137,19 @@ def number(value: float, digits: int | None = None) -> Box:
     return row(sign("−"), box) if minus else box
 
 
-_NUMBERED = re.compile(r"(.*[^\W\d_])_?(\d+)")
+_NUMBERED = re.compile(r"([^\W_]*[^\W\d_])_?(\d+)")
 _SUBSCRIPT = re.compile(r"([^\W\d_])_(\w+)")
 
 
 def name(text: str) -> Box:
     """A name: W1 and W_1 become W with the index 1, W_out W with the index out."""
-    found = _NUMBERED.fullmatch(text) or _SUBSCRIPT.fullmatch(text)
-    if found is None:
-        return Text(text)
-    base, lower = found.groups()
-    kind: Kind = "number" if lower.isdigit() else "name" if len(lower) == 1 else "words"
-    return Script(Text(base), lower=Text(lower, kind))
+    if found := _NUMBERED.fullmatch(text):
+        return Script(Text(found[1]), lower=Text(found[2], "number"))
+    if found := _SUBSCRIPT.fullmatch(text):
+        inner = name(found[2])
+        long = isinstance(inner, Text) and len(inner.text) > 1
+        return Script(Text(found[1]), lower=Text(found[2], "words") if long else inner)
+    return Text(text)
 
 
 def bracketed(body: Box) -> Fence:
@@ -196,6 +197,10 @@ def _spaced(items: list[Box]) -> list[Box]:
             found.append(SPACE)
         found.append(item)
     return found
+
+
+def _compound(box: Box) -> bool:
+    return isinstance(box, Row) and len(box.items) > 1
 
 
 def _is_function(box: Box | None) -> bool:
@@ -250,7 +255,8 @@ class _Reader:
 
     def _command(self, word: str) -> Box:
         if word == "frac":
-            return Fraction(self._one(), self._one())
+            over, under = self._one(), self._one()
+            return Fraction(over, under, (_compound(over), _compound(under)))
         if word == "sqrt":
             return Root(self._one())
         if word in ("operatorname", "text", "mathbf"):

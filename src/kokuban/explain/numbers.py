@@ -112,20 +112,23 @@ class Numbers:
     def arithmetic(self, formula: Expr) -> tuple[tuple[int, int], Part, Part]:
         """One entry, its place counted from 1: the arithmetic term by term, the value."""
         value = self.value(formula)
-        if self.entry is None:
-            i, j = np.unravel_index(int(np.argmax(np.abs(value))), value.shape)
-        else:
-            wanted = self.entry[::-1] if self._columns else self.entry
-            i, j = (k - 1 for k in wanted)
-            if not (0 <= i < value.shape[0] and 0 <= j < value.shape[1]):
-                i, j = np.unravel_index(int(np.argmax(np.abs(value))), value.shape)
+        i, j = self._place(value)
         places = [Index(x, d) for x, d in zip("st", formula.shape, strict=True)]
         term = Calculus().in_entries(formula, places[0], places[1])
-        env = {"s": int(i), "t": int(j)}
+        env = {"s": i, "t": j}
         box = _Arithmetic(self.values, self.sizes).shown(term, env)[0]
-        place = (int(i) + 1, int(j) + 1)
+        place = i + 1, j + 1
         result = number(float(value[i, j]), _digits(value))
         return (place[::-1] if self._columns else place), Part(box), Part(result)
+
+    def _place(self, value: Matrix) -> tuple[int, int]:
+        """The entry asked for, or the largest, counted from 0."""
+        if self.entry is not None:
+            i, j = (k - 1 for k in (self.entry[::-1] if self._columns else self.entry))
+            if 0 <= i < value.shape[0] and 0 <= j < value.shape[1]:
+                return i, j
+        largest = np.unravel_index(int(np.argmax(np.abs(value))), value.shape)
+        return int(largest[0]), int(largest[1])
 
 
 def _digits(value: Matrix) -> int | None:
@@ -165,11 +168,10 @@ class _Arithmetic:
             case Entry(matrix, r, c):
                 if matrix in self.sizes:
                     return self._number(float(self.sizes[matrix]))
-                value = self.values[matrix]
-                at = [self._at(p, env) for p in (r, c)]
-                if not all(0 <= k < n for k, n in zip(at, value.shape, strict=True)):
-                    return self._number(0.0)
-                return self._number(float(value[at[0], at[1]]))
+                held = self.values[matrix]
+                i, j = (self._at(p, env) for p in (r, c))
+                inside = 0 <= i < held.shape[0] and 0 <= j < held.shape[1]
+                return self._number(float(held[i, j]) if inside else 0.0)
             case Delta(left, right):
                 return self._number(float(self._at(left, env) == self._at(right, env)))
             case Sum(own, body):

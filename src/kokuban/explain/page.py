@@ -54,7 +54,7 @@ class Step:
 class Page:
     """A derivation as written: title, conventions, symbols, forward lines, steps."""
 
-    title: Line
+    title: Prose
     notes: tuple[Prose, ...]
     symbols: tuple[tuple[Box, Box], ...]
     forward: tuple[Line, ...]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib import import_module
+from typing import Any
 
 from kokuban.errors import SettingError
 from kokuban.explain import text as in_text
@@ -23,19 +25,12 @@ def _word(page: Page, key: str) -> str:
     return LANGUAGES[page.lang].words[key]
 
 
-def _title(page: Page) -> tuple[Box, Box]:
-    (part,) = page.title.parts
-    assert page.title.left is not None
-    return page.title.left, part.box
-
-
 # ---------------------------------------------------------------- text
 
 
 def text(page: Page) -> str:
     """The page for a terminal."""
-    left, formula = _title(page)
-    out = [f"{in_text.text(left)}   ({in_text.text(formula)})"]
+    out = _filled(_sentence(page.title), "  ")
     out += [line for note in page.notes for line in _filled(_sentence(note), "")]
     known = [f"{in_text.text(a)} {in_text.text(b)}" for a, b in page.symbols]
     out += ["", *_wrapped(known)]
@@ -93,6 +88,11 @@ def _with_margin(
     """A formula, at its right its shape and why; the why below where it is long."""
     why = _sentence(reason)
     lines = [f"{indent}{line}" for line in block.lines]
+    if len(lines) == 1:
+        *before, lines[0] = _broken(lines[0])
+        if before:
+            rest = in_text.Block((lines[0].removeprefix(indent),))
+            return [*before, *_with_margin(rest, shape, reason, indent)]
     base = lines[block.base]
     if shape is not None:
         base = f"{in_text.padded(base, FORMULA)}  {in_text.text(shape)}"
@@ -100,6 +100,27 @@ def _with_margin(
         base, why = f"{base}   {why}", ""
     lines[block.base] = base
     return [*lines, *_filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
+
+
+def _broken(line: str) -> list[str]:
+    """A formula too long for a line, broken before signs that stand in no bracket."""
+    out: list[str] = []
+    start = line.find("= ") + 2
+    while in_text.width(line) > WIDTH:
+        places = [
+            k
+            for k in range(start + 12, min(len(line), WIDTH))
+            if line[k : k + 3] in (" + ", " - ") and _depth(line[:k]) == 0
+        ]
+        if not places:
+            break
+        out.append(line[: places[-1]])
+        line = " " * start + line[places[-1] + 1 :]
+    return [*out, line]
+
+
+def _depth(text_: str) -> int:
+    return sum((c in "([") - (c in ")]") for c in text_)
 
 
 def _filled(sentence: str, indent: str) -> list[str]:
@@ -161,8 +182,7 @@ def aligned(page: Page) -> str:
 
 def latex(page: Page, document: bool = False) -> str:
     """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
-    left, formula = _title(page)
-    out = [rf"\noindent\textbf{{${in_latex(left)}$}}\quad ${in_latex(formula)}$", ""]
+    out = [rf"\noindent\textbf{{{_latex_prose(page.title)}}}\par"]
     out += [_latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
@@ -188,8 +208,7 @@ _JAPANESE = "\\usepackage{CJKutf8}\n\\AtBeginDocument{\\begin{CJK}{UTF8}{min}}\n
 
 def markdown(page: Page) -> str:
     """The page in Markdown, formulas in LaTeX between dollar signs."""
-    left, formula = _title(page)
-    out = [f"# ${in_latex(left)}$", "", f"${in_latex(formula)}$", ""]
+    out = [f"# {_markdown_prose(page.title)}", ""]
     out += [f"- {_markdown_prose(note)}" for note in page.notes]
     known = (f"${in_latex(a)}$: ${in_latex(b)}$" for a, b in page.symbols)
     out += ["", ", ".join(known), "", f"## {_word(page, 'forward')}", ""]
@@ -248,15 +267,13 @@ def _html_lines(lines: Iterable[Line]) -> str:
 
 def html(page: Page, fragment: bool = False) -> str:
     """One page with nothing to load; pointing at a term lights it everywhere."""
-    left, formula = _title(page)
     known = "".join(
         f"<li>{mathml(a)} <span class='shape'>{mathml(b)}</span></li>"
         for a, b in page.symbols
     )
     out = [
         f'<article class="kokuban" lang="{page.lang}">',
-        f"<h1>{mathml(left)}</h1>",
-        f'<p class="loss">{mathml(formula)}</p>',
+        f"<h1>{_html_prose(page.title)}</h1>",
         '<ul class="notes">',
         *(f"<li>{_html_prose(note)}</li>" for note in page.notes),
         f'</ul><ul class="symbols">{known}</ul>',
@@ -280,7 +297,7 @@ def html(page: Page, fragment: bool = False) -> str:
     body = f"<style>{STYLE}</style>\n" + "\n".join(out) + f"\n<script>{SCRIPT}</script>"
     if fragment:
         return body
-    plain = " ".join(in_text.text(left).split())
+    plain = " ".join(_sentence(page.title).split())
     return (
         f'<!DOCTYPE html>\n<html lang="{page.lang}">\n<head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width">\n'
@@ -290,32 +307,48 @@ def html(page: Page, fragment: bool = False) -> str:
 
 # ---------------------------------------------------------------- pictures
 
+MARGIN, GAP = 12.0, 14.0
+
 
 def svg(page: Page) -> str:
     """The page's formulas as one SVG picture, drawn by ziamath."""
+    ziamath = _pictures("ziamath")
+    y, widest, parts = MARGIN, 0.0, list[str]()
+    for line in page.lines():
+        picture = ziamath.Math(_flat(line))
+        width, height = picture.getsize()
+        inner: str = picture.svg()
+        parts.append(f'<svg x="{MARGIN}" y="{y:.1f}"{inner[inner.index("<svg") + 4 :]}')
+        if line.left is None:  # struck out: its own stroke is a matter of style sheets
+            middle = y + height / 2
+            parts.append(
+                f'<line x1="{MARGIN}" x2="{MARGIN + width:.1f}" y1="{middle:.1f}" '
+                f'y2="{middle:.1f}" stroke="#b3261e" stroke-width="2"/>'
+            )
+        y += height + GAP
+        widest = max(widest, width)
+    size = f"{widest + 2 * MARGIN:.0f}", f"{y:.0f}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="0 0 {size[0]} {size[1]}">\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def png(page: Page, zoom: int) -> bytes:
+    """The same picture on white, `zoom` times as large, drawn by resvg."""
+    drawn: bytes = _pictures("resvg_py").svg_to_bytes(
+        svg_string=svg(page), background="white", zoom=zoom
+    )
+    return bytes(drawn)
+
+
+def _pictures(module: str) -> Any:
     try:
-        import ziamath
+        return import_module(module)
     except ImportError:
         raise SettingError(
-            "Pictures are drawn by ziamath: pip install kokuban[pictures]."
+            f"Pictures need {module}: pip install kokuban[pictures]."
         ) from None
-    drawn = [ziamath.Math(_flat(line)) for line in page.lines()]
-    gap, y = 14.0, 0.0
-    parts, widest = [], 0.0
-    for picture in drawn:
-        width, height = picture.getsize()
-        inner = picture.svg()
-        start = inner.index("<svg")
-        placed = f'<svg x="0" y="{y:.1f}"' + inner[start + 4 :]
-        parts.append(placed)
-        y += height + gap
-        widest = max(widest, width)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{widest:.0f}" '
-        f'height="{y:.0f}" viewBox="0 0 {widest:.0f} {y:.0f}">\n'
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
 
 
 def _flat(line: Line) -> str:

@@ -8,7 +8,7 @@ STYLE: Final = """
 .kokuban { font: 16px/1.6 "Noto Sans", "Noto Sans CJK JP", "Hiragino Sans", sans-serif;
   color: #1d2b26; background: #fdfdfb; max-width: 60rem; margin: 1.5rem auto;
   padding: 0 1.5rem 2rem; }
-.kokuban h1 { font-size: 1.7rem; margin: .5rem 0 0; }
+.kokuban h1 { font-size: 1.3rem; font-weight: normal; margin: .5rem 0 .8rem; }
 .kokuban h2 { font-size: 1.05rem; color: #2f6f5e; border-bottom: 1px solid #cfdcd6;
   margin: 1.6rem 0 .6rem; }
 .kokuban h3 { display: inline; font-size: 1rem; margin: 0; }

@@ -3,7 +3,8 @@
 from kokuban.explain.phrases.language import Language
 
 WORDS = {
-    "title": "Derivation of",
+    "title": "$\\0$   for   $\\1$",
+    "short title": "$\\0$",
     "rows": "Rows are samples ($N$): the gradient by a matrix has the matrix's shape.",
     "columns": "Columns are samples ($N$): every matrix stands transposed and every "
     "product reversed; the gradient by a matrix has the matrix's shape.",
@@ -46,7 +47,7 @@ WORDS = {
     "picks": "a delta under a sum picks its term",
     "rows of one": "each row of the targets sums to 1",
     "fold": "read as a matrix",
-    "same": "the same, in what the forward pass has",
+    "same": "the same, rewritten",
     "checked": "Checked",
     "why": "why?",
 }

@@ -3,7 +3,8 @@
 from kokuban.explain.phrases.language import Language
 
 WORDS = {
-    "title": "導出:",
+    "title": "$\\0$ を求める。ただし $\\1$",
+    "short title": "$\\0$ を求める",
     "rows": "行がサンプル ($N$ 個) である。行列による勾配は、その行列と同じ形をもつ。",
     "columns": "列がサンプル ($N$ 個) である。すべての行列を転置し、積の順序を逆にして書く。"
     "行列による勾配は、その行列と同じ形をもつ。",
@@ -45,7 +46,7 @@ WORDS = {
     "picks": "δ が和の中の一項を選ぶ",
     "rows of one": "教師信号の各行の和は 1 である",
     "fold": "行列として読む",
-    "same": "順伝播で求めた値で書き直す",
+    "same": "書き直す",
     "checked": "検算",
     "why": "なぜか",
 }
