@@ -182,9 +182,9 @@ def _shares(q: Quantity, s: Symbol, values: Mapping[Symbol, Expr]) -> Iterator[S
             (start,) = substitute([share], {q.gradient: above})
             (whole,) = substitute([start], {q.symbol: body})
             short = _named(simplify(whole), result, q)
-            if _work(short) <= _work(formula):
-                (inserted,) = substitute([formula], {q.gradient: above})
-                value, start = short, whole
+            (long,) = substitute([formula], {q.gradient: above})
+            if _work(short) <= _work(formula) and _work(short) < _work(long):
+                value, inserted, start = short, long, whole
             else:
                 start = share
         lines = tuple((r, _named(e, result, q)) for r, e in rewritten(start))
@@ -225,14 +225,14 @@ def _path(body: Expr, s: Symbol) -> tuple[str, ...]:
     Sums hand the gradient on as it is, and are named only where there is nothing else.
     """
     reached: set[Expr] = {s}
-    found = []
+    found: list[Expr] = []
+    scales: list[Expr] = []
     for node in order([body], by_name=True):
         others = [p for p in parts(node) if p not in reached]
         if len(others) < len(parts(node)):
             reached.add(node)
-            if not _scales(node, others):
-                found.append(node)
-    words = list(dict.fromkeys(_word(n) for n in found[::-1]))
+            (scales if _scales(node, others) else found).append(node)
+    words = list(dict.fromkeys(_word(n) for n in (found or scales)[::-1]))
     if words == ["affine"]:
         call = found[0]
         assert isinstance(call, Call)

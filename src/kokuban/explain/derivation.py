@@ -33,6 +33,7 @@ from kokuban.explain.numbers import Numbers, worst_entry
 from kokuban.explain.page import Line, Page, Part, Prose, Step
 from kokuban.explain.phrases import Phrases, prose
 from kokuban.expr import Call, Expr, Symbol, order, require, symbols
+from kokuban.shape import SCALAR
 
 FORMS = ("matrix", "entries", "numbers")
 LAYOUTS = ("rows", "columns")
@@ -254,7 +255,8 @@ class _Writer:
                 yield Line(self.at.formula(s), tuple(self.numbers.parts(s)))
         for q in self.tape.quantities:
             yield self._forward_line(q)
-            yield from self._arithmetic(opened(q.body), self.at.formula(q.symbol))
+            if q.kind != "loss":  # hundreds of terms say nothing
+                yield from self._arithmetic(opened(q.body), self.at.formula(q.symbol))
 
     def _forward_line(self, q: Quantity) -> Line:
         spelt = opened(q.body)
@@ -269,8 +271,11 @@ class _Writer:
         """One entry of what a formula gives, term by term, in the numbers form."""
         if self.numbers is None:
             return
+        if formula.op is None:
+            return
         (i, j), *sides = self.numbers.arithmetic(formula)
-        if formula.shape == (1, 1):
+        if formula.shape == SCALAR:
+            yield Line(left, tuple(sides))
             return
         lower = row(number(i), sign(","), number(j))
         plain = isinstance(left, Term) and isinstance(left.body, Text)

@@ -191,7 +191,7 @@ def _spaced(items: list[Box]) -> list[Box]:
         )
         if item == Text("-", "binary") and begins:
             item = sign("−")
-        named = _is_function(before) and not isinstance(item, Fence)
+        named = _is_function(before) and not isinstance(item, Fence) and item != sign("'")
         joined = _is_function(item) and not begins and before != sign("−")
         if named or joined:
             found.append(SPACE)
@@ -200,7 +200,7 @@ def _spaced(items: list[Box]) -> list[Box]:
 
 
 def _compound(box: Box) -> bool:
-    return isinstance(box, Row) and len(box.items) > 1
+    return isinstance(box, Row) and len(box.items) > 1 and box.items[0] != sign("∂")
 
 
 def _is_function(box: Box | None) -> bool:

@@ -196,18 +196,27 @@ class _Arithmetic:
         return range(own.over if isinstance(own.over, int) else self.sizes[own.over])
 
     def _sum(self, own: Index, body: Term, env: Mapping[str, int]) -> tuple[Box, int]:
-        run = self._run(own)
-        kept = [run[k] if k is not None else None for k in _kept(len(run))]
-        terms: list[Box] = []
-        for k in kept:
-            if k is None:
-                terms.append(Text("…", "sign"))
-                continue
-            box, holds = self.shown(body, {**env, own.name: k})
-            terms.append(bracketed(box) if holds <= SUM and terms else box)
+        terms = self._terms(own, body, env)
         if len(terms) == 1:
-            return self.shown(body, {**env, own.name: run[0]})
-        return _listed(terms, "+"), SUM
+            return terms[0]
+        (first, _), *rest = terms
+        others = [bracketed(box) if holds <= SUM else box for box, holds in rest]
+        return _listed([first, *others], "+"), SUM
+
+    def _terms(
+        self, own: Index, body: Term, env: Mapping[str, int]
+    ) -> list[tuple[Box, int]]:
+        """The terms of a sum and of the sums in it, the middle left out of a long one."""
+        run = self._run(own)
+        found: list[tuple[Box, int]] = []
+        for k in _kept(len(run)):
+            if k is None:
+                found.append((Text("…", "sign"), ATOM))
+            elif isinstance(body, Sum):
+                found += self._terms(body.index, body.body, {**env, own.name: k})
+            else:
+                found.append(self.shown(body, {**env, own.name: k}))
+        return found
 
     def _within(self, t: Term, least: int, env: Mapping[str, int]) -> Box:
         box, holds = self.shown(t, env)

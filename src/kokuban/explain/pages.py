@@ -11,7 +11,7 @@ from typing import Any
 from kokuban.errors import SettingError
 from kokuban.explain import text as in_text
 from kokuban.explain.latex import escaped, latex as in_latex
-from kokuban.explain.layout import Box, Row, sign
+from kokuban.explain.layout import Box, Row, Struck, Text, sign
 from kokuban.explain.mathml import mathml
 from kokuban.explain.page import Line, Page, Part, Prose, Step
 from kokuban.explain.phrases import LANGUAGES
@@ -71,14 +71,20 @@ def _text_line(line: Line, indent: str) -> list[str]:
     if plain and fits:
         return _with_margin(whole, line.shape, (), indent)
     left = in_text.beside([] if line.left is None else [in_text.block(line.left)])
-    blank = " " * in_text.width(left.lines[left.base])
+    blank = in_text.Block((" " * in_text.width(left.lines[left.base]),))
     out: list[str] = []
     for k, part in enumerate(line.parts):
-        start = left if k == 0 else in_text.Block((blank,))
+        first = left if k == 0 else blank
         equals = [] if line.left is None else [in_text.block(sign(part.relation))]
-        own = in_text.beside([start, *equals, in_text.block(part.box)])
-        shape = line.shape if k == len(line.parts) - 1 else None
-        out += _with_margin(own, shape, part.reason, indent)
+        start = in_text.beside([first, *equals])
+        used = in_text.width(start.lines[start.base])
+        pieces = _pieces(part.box, WIDTH - len(indent) - used)
+        for n, piece in enumerate(pieces):
+            last = n == len(pieces) - 1
+            before = start if n == 0 else in_text.Block((" " * used,))
+            own = in_text.beside([before, in_text.block(piece)])
+            shape = line.shape if last and k == len(line.parts) - 1 else None
+            out += _with_margin(own, shape, part.reason if last else (), indent)
     return out
 
 
@@ -88,11 +94,6 @@ def _with_margin(
     """A formula, at its right its shape and why; the why below where it is long."""
     why = _sentence(reason)
     lines = [f"{indent}{line}" for line in block.lines]
-    if len(lines) == 1:
-        *before, lines[0] = _broken(lines[0])
-        if before:
-            rest = in_text.Block((lines[0].removeprefix(indent),))
-            return [*before, *_with_margin(rest, shape, reason, indent)]
     base = lines[block.base]
     if shape is not None:
         base = f"{in_text.padded(base, FORMULA)}  {in_text.text(shape)}"
@@ -102,25 +103,29 @@ def _with_margin(
     return [*lines, *_filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
 
 
-def _broken(line: str) -> list[str]:
-    """A formula too long for a line, broken before signs that stand in no bracket."""
-    out: list[str] = []
-    start = line.find("= ") + 2
-    while in_text.width(line) > WIDTH:
-        places = [
-            k
-            for k in range(start + 12, min(len(line), WIDTH))
-            if line[k : k + 3] in (" + ", " - ") and _depth(line[:k]) == 0
-        ]
-        if not places:
-            break
-        out.append(line[: places[-1]])
-        line = " " * start + line[places[-1] + 1 :]
-    return [*out, line]
+def _pieces(box: Box, room: int) -> list[Box]:
+    """A formula in pieces that fit into a line each, cut before signs of operations."""
+    items, pieces = _flat_items(box), list[Box]()
+    while True:
+        cut = 0
+        for k in range(1, len(items)):
+            piece = in_text.block(Row(tuple(items[:k])))
+            if max(map(in_text.width, piece.lines)) > room and cut:
+                break
+            if isinstance(mark := items[k], Text) and mark.kind == "binary":
+                cut = k
+        else:
+            whole = in_text.block(Row(tuple(items)))
+            if not cut or max(map(in_text.width, whole.lines)) <= room:
+                return [*pieces, Row(tuple(items))]
+        pieces.append(Row(tuple(items[:cut])))
+        items = items[cut:]
 
 
-def _depth(text_: str) -> int:
-    return sum((c in "([") - (c in ")]") for c in text_)
+def _flat_items(box: Box) -> list[Box]:
+    if isinstance(box, Row):
+        return [inner for item in box.items for inner in _flat_items(item)]
+    return [box]
 
 
 def _filled(sentence: str, indent: str) -> list[str]:
@@ -225,8 +230,6 @@ def markdown(page: Page) -> str:
 
 
 def _markdown_line(line: Line) -> str:
-    from kokuban.explain.layout import Struck
-
     boxes = [p.box.body if isinstance(p.box, Struck) else p.box for p in line.parts]
     return " ".join(f"${in_latex(b)}$" for b in boxes)
 

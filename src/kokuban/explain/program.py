@@ -114,7 +114,7 @@ def program(found: Tape) -> str:
 
 
 def _used(word: str, lines: Iterable[str]) -> bool:
-    return any(re.search(rf"\\b{word}\\b", line) for line in lines)
+    return any(re.search(rf"\b{word}\b", line) for line in lines)
 
 
 class _Code:
