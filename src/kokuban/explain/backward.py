@@ -34,9 +34,9 @@ PASSING = (*UNNAMED[2:4], "add", "subtract", "call")
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one use of something adds to its gradient.
+    """What one quantity adds to the gradient of something it is made of.
 
-    through    the quantity it is used in
+    through    that quantity
     path       the operations on the way from it to that quantity
     raw        the rules' result, in the quantity's gradient
     formula    the same, simplified
@@ -148,11 +148,13 @@ def _gradients(found: Sequence[Quantity], wrt: Sequence[Symbol]) -> Iterator[Gra
             values[q.gradient] = total
             yield Gradient(q.symbol, q, tuple(shares.get(q.symbol, [])), total)
         for s in symbols([q.body]):
-            if s in needed:
-                shares.setdefault(s, []).extend(_shares(q, s, values))
+            share = _share(q, s, values) if s in needed else None
+            if share is not None:
+                shares.setdefault(s, []).append(share)
         for s in wrt:
             if last.get(s) is q.symbol and all(s is not o.symbol for o in found):
-                yield Gradient(s, None, tuple(shares[s]), _added(shares[s], s))
+                found_ = shares.get(s, [])
+                yield Gradient(s, None, tuple(found_), _added(found_, s))
     for s in wrt:
         if s not in last and all(s is not o.symbol for o in found):
             yield Gradient(s, None, (), _added([], s))
@@ -164,31 +166,28 @@ def _added(shares: Sequence[Share], of: Symbol) -> Expr:
     return _sum([share.value for share in shares])
 
 
-def _shares(q: Quantity, s: Symbol, values: Mapping[Symbol, Expr]) -> Iterator[Share]:
-    """What each use of s in the quantity adds to the gradient by s."""
+def _share(q: Quantity, s: Symbol, values: Mapping[Symbol, Expr]) -> Share | None:
+    """What a quantity that s stands in adds to the gradient by s; None if nothing."""
     upstream = None if q.kind == "loss" else q.gradient
     (body,) = plain([q.body])
     uses = grad(body, s, by_use=True, upstream=upstream, simplify=False)
+    if not uses:
+        return None
     result = simplify(body)
+    raw = _sum([use.gradient for use in uses])
+    formula = _named(simplify(raw), result, q)
+    value, inserted, start = formula, None, raw
+    above = values.get(q.gradient)
+    if above is not None:
+        (whole,) = substitute([raw], {q.gradient: above})
+        (whole,) = substitute([whole], {q.symbol: body})
+        short = _named(simplify(whole), result, q)
+        (long,) = substitute([formula], {q.gradient: above})
+        if _work(short) <= _work(formula) and _work(short) < _work(long):
+            value, inserted, start = short, long, whole
+    lines = tuple((r, _named(e, result, q)) for r, e in rewritten(start))
     path = _path(q.body, s)
-    raw = [use.gradient for use in uses]
-    if s.role != "parameter":  # uses within one quantity are one share
-        raw = [_sum(raw)] if raw else []
-    for share in raw:
-        formula = _named(simplify(share), result, q)
-        value, inserted, start = formula, None, share
-        above = values.get(q.gradient)
-        if above is not None:
-            (start,) = substitute([share], {q.gradient: above})
-            (whole,) = substitute([start], {q.symbol: body})
-            short = _named(simplify(whole), result, q)
-            (long,) = substitute([formula], {q.gradient: above})
-            if _work(short) <= _work(formula) and _work(short) < _work(long):
-                value, inserted, start = short, long, whole
-            else:
-                start = share
-        lines = tuple((r, _named(e, result, q)) for r, e in rewritten(start))
-        yield Share(q, path, _named(share, body, q), formula, inserted, value, lines)
+    return Share(q, path, _named(raw, body, q), formula, inserted, value, lines)
 
 
 def _sum(terms: Sequence[Expr]) -> Expr:

@@ -500,15 +500,12 @@ class _Writer:
         )
 
     def _labels(self, g: Gradient) -> list[Script]:
-        """(∂L/∂W)_U: the share through U, with a number where U has several."""
-        through = [share.through for share in g.shares]
-        boxes: list[Script] = []
-        for k, q in enumerate(through):
-            lower: Box = self.at.formula(q.symbol)
-            if through.count(q) > 1:
-                lower = row(lower, sign(","), number(through[: k + 1].count(q)))
-            boxes.append(Script(bracketed(self.partial(g.of)), lower=lower))
-        return boxes
+        """(∂L/∂W)_U: the share through U."""
+        whole = bracketed(self.partial(g.of))
+        return [
+            Script(whole, lower=self.at.formula(share.through.symbol))
+            for share in g.shares
+        ]
 
     def _wrong(
         self, g: Gradient, uses: Sequence[Share]
@@ -527,15 +524,16 @@ class _Writer:
         if found is None:
             told.append(self.say.say("no numbers"))
         else:
-            (i, j), (bad, good), sizes = found
-            if self.columns:
-                i, j = j, i
+            i, j = found.entry[::-1] if self.columns else found.entry
             where = (
                 self.say.say("given")
-                if self.values is not None
-                else self.say.say("random", _sizes(sizes))
+                if found.sizes is None
+                else self.say.say("random", _sizes(found.sizes))
+                if found.sizes
+                else self.say.say("random plain")
             )
-            boxes = (number(i + 1), number(j + 1), number(bad, 4), number(good, 4))
+            values = (number(v, 4) for v in (found.claim, found.gradient))
+            boxes = (number(i + 1), number(j + 1), *values)
             told.append(self.say.say("wrong numbers", *boxes, at=where))
         return (line,), tuple(told)
 

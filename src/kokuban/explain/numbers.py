@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -276,21 +277,41 @@ def _value(formula: Expr, values: Values, known: Mapping[str, int]) -> Matrix:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Where a claim is furthest from the gradient: the entry, from 0, and both values.
+
+    `sizes` are those of the named dimensions, where the values are random ones.
+    """
+
+    entry: tuple[int, int]
+    claim: float
+    gradient: float
+    sizes: dict[str, int] | None
+
+
 def worst_entry(
     found: Tape, g: Gradient, share: Share, at: Mapping[Any, Any] | None
-) -> tuple[tuple[int, int], tuple[float, float], dict[str, int]] | None:
-    """Where one share alone is furthest from the gradient: entry, both, and the sizes.
+) -> Gap | None:
+    """Where one share alone is furthest from the gradient.
 
-    At the values given, or at random ones; None where those make nothing finite.
+    At the values given, or at random ones where there are none or they show no gap; None
+    where those make something that is not finite.
     """
-    with np.errstate(all="ignore"):
-        values, known = worked_out(found, random_values(found.loss) if at is None else at)
-        wrong, right = (_value(f, values, known) for f in (share.value, g.value))
-    gap = np.abs(wrong - right)
-    if not np.isfinite(gap).all():
-        return None
-    i, j = np.unravel_index(int(np.argmax(gap)), gap.shape)
-    return (int(i), int(j)), (float(wrong[i, j]), float(right[i, j])), known
+    tries: list[Mapping[Any, Any]] = [] if at is None else [at]
+    tries.append(random_values(found.loss))
+    for values in tries:
+        with np.errstate(all="ignore"):
+            known, sizes = worked_out(found, values)
+            wrong, right = (_value(f, known, sizes) for f in (share.value, g.value))
+        gap = np.abs(wrong - right)
+        if not np.isfinite(gap).all():
+            continue
+        i, j = (int(k) for k in np.unravel_index(int(np.argmax(gap)), gap.shape))
+        if gap[i, j] > 1e-4 * max(1e-3, float(np.abs(right).max())):
+            told = None if values is at else sizes
+            return Gap((i, j), float(wrong[i, j]), float(right[i, j]), told)
+    return None
 
 
 def random_values(loss: Expr, seed: int = 0, least: int = 2) -> Values:

@@ -159,17 +159,18 @@ def _latex_prose(said: Prose) -> str:
     return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
 
 
+def _latex_reason(said: Prose) -> str:
+    """A reason at the right of an equation, in a narrow column."""
+    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
+
+
 def _aligned_line(line: Line, reasons: bool = True) -> str:
     """One equation for `aligned`: the left side, &=, parts one below the other."""
     rows = []
     for k, part in enumerate(line.parts):
         left = "" if k or line.left is None else in_latex(line.left)
         relation = in_latex(sign(part.relation)) if line.left is not None else ""
-        why = (
-            rf" && \text{{{_latex_prose(part.reason)}}}"
-            if part.reason and reasons
-            else ""
-        )
+        why = _latex_reason(part.reason) if part.reason and reasons else ""
         rows.append(f"{left} &{relation} {in_latex(part.box)}{why}")
     return " \\\\\n".join(rows)
 
@@ -206,9 +207,12 @@ def latex(page: Page, document: bool = False) -> str:
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
-_JAPANESE = "\\usepackage{CJKutf8}\n\\AtBeginDocument{\\begin{CJK}{UTF8}{min}}\n" + (
-    "\\AtEndDocument{\\end{CJK}}\n"
-)
+# upLaTeX sets Japanese by itself; the two other engines need a package each.
+_JAPANESE = r"""\usepackage{iftex}
+\ifLuaTeX\usepackage{luatexja}\fi
+\ifPDFTeX\usepackage{CJKutf8}
+\AtBeginDocument{\begin{CJK}{UTF8}{min}}\AtEndDocument{\end{CJK}}\fi
+"""
 
 
 def markdown(page: Page) -> str:

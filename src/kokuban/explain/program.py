@@ -13,7 +13,7 @@ from kokuban.explain.forward import in_order
 from kokuban.expr import Const, Expr, Size, Symbol, order, plain, symbols
 from kokuban.op import ATOM, NEGATION, POWER
 from kokuban.rewrite import simplify
-from kokuban.shape import show
+from kokuban.shape import SCALAR, show
 
 AXES = {
     "all": "",
@@ -235,6 +235,8 @@ class _Code:
     ) -> tuple[str, int]:
         """An argument; copies are left to NumPy where the other is not copied."""
         assert user.op is not None
+        if user.op.name in ("matmul", "transpose", "sum", "slice") and _is_number(a):
+            return f"np.array([[{forms[a][0]}]])", ATOM
         entrywise = user.op.name in ("add", "subtract", "multiply", "divide")
         others = [o for o in user.args if o is not a]
         full = bool(others) and not any(_is_copy(o) for o in others)
@@ -247,6 +249,11 @@ class _Code:
     ) -> tuple[str, int]:
         text, _ = forms[n.args[0]]
         return f"np.broadcast_to({text}, {self._shape(n.shape)})", ATOM
+
+
+def _is_number(node: Expr) -> bool:
+    """Whether Python makes a plain number of it: it holds no matrix."""
+    return node.shape == SCALAR and not symbols([node])
 
 
 def _is_copy(node: Expr) -> bool:

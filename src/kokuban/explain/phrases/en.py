@@ -38,6 +38,7 @@ WORDS = {
     "wrong numbers": "At \\a, entry ($\\0$, $\\1$): it gives $\\2$; the gradient is $\\3$.",
     "given": "the values given",
     "random": "random values (seed 0, $\\0$)",
+    "random plain": "random values (seed 0)",
     "zero": "constant",
     "zero reason": "$\\0$ does not act on the loss: every entry of the gradient is 0",
     "no numbers": "Its error in numbers is not shown: the loss is not finite at random "
