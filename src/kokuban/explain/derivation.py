@@ -104,7 +104,7 @@ class Derivation:
         return f"$\\displaystyle {pages.aligned(self.page)}$"
 
     def __str__(self) -> str:
-        return self.text()
+        return self.text().rstrip("\n")
 
     def __repr__(self) -> str:
         asked = ", ".join(s.name for s in self.tape.wrt)
@@ -435,7 +435,7 @@ class _Writer:
                   "a product's two complements")  # fmt: skip
         found = [r for r, _ in share.lines if r.name in wanted]
         texts = list(dict.fromkeys(self.say.rewrite(r) for r in found))
-        return ("; ".join(texts) or self.say.word("simplified"),)
+        return (self.say.word("joined").join(texts) or self.say.word("simplified"),)
 
     def _rule(self, of: Symbol, share: Share) -> tuple[str, Prose]:
         """The name of the rule and its reason, of one share."""

@@ -270,7 +270,7 @@ class _Reader:
             return SPACE
         if word in LETTERS:
             return Text(LETTERS[word])
-        return sign(SIGNS[word])
+        return sign(SIGNS[word]) if word in SIGNS else Text(word, "function")
 
     def _letters(self) -> str:
         self._tokens.pop(0)

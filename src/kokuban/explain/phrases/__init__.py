@@ -48,8 +48,12 @@ class Phrases:
         )
 
     def rule(self, name: str) -> tuple[str, str]:
-        """An operation's or composite's rule: its name, and the reason unread."""
-        title, why = LANGUAGES[self.lang].rules[name]
+        """An operation's or composite's rule: its name, and the reason unread.
+
+        One that the language has no words for is called what it is called in the record.
+        """
+        own = name, self.word("own rule")
+        title, why = LANGUAGES[self.lang].rules.get(name, own)
         return self._turned(title), self._turned(why)
 
     def pair(self, later: str, earlier: str) -> tuple[str, str] | None:

@@ -39,6 +39,7 @@ WORDS = {
     "given": "the values given",
     "random": "random values (seed 0, $\\0$)",
     "random plain": "random values (seed 0)",
+    "own rule": "by the operation's own rule",
     "zero": "constant",
     "zero reason": "$\\0$ does not act on the loss: every entry of the gradient is 0",
     "no numbers": "Its error in numbers is not shown: the loss is not finite at random "
