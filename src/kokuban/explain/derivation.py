@@ -320,7 +320,7 @@ class _Writer:
         """The share derived from index forms: its slope, the chain rule, the fold."""
         q = share.through
         above = None if q.kind == "loss" else self._gradient_of(q.symbol).value
-        proof = prove(share, g.of, above)
+        proof = prove(share, g.of, above, self.columns)
         write = Entries(self.at)
         y, by = write.entry(proof.y), write.entry(proof.by)
         yield Line(y, (Part(write.term(proof.value)[0]),))
@@ -336,11 +336,12 @@ class _Writer:
             sides.append(Part(slopes, reason))
         else:
             yield Line(Fraction(over, under), (Part(slopes, reason),))
-            sums = [i for i in (proof.y.row, proof.y.column) if isinstance(i, Index)]
+            places = (proof.y.row, proof.y.column)
+            letters = sorted(i.name for i in places if isinstance(i, Index))
             gradient = write.entry(Entry(q.gradient.name, proof.y.row, proof.y.column))
             chain: list[Box] = []
-            for i in sums:
-                chain += [Script(sign("∑"), lower=Text(i.name)), SPACE]
+            for letter in letters:
+                chain += [Script(sign("∑"), lower=Text(letter)), SPACE]
             chain += [gradient, SPACE, Fraction(over, under)]
             sides.append(Part(Row(tuple(chain)), self._once("chain")))
             sides.append(Part(write.polynomial(proof.chained)))
@@ -348,8 +349,11 @@ class _Writer:
         for key, p in proof.put_in:
             why = self.say.say(key, self.at.formula(q.gradient))
             sides.append(Part(write.polynomial(p), why))
-        sides = [p for k, p in enumerate(sides) if k == 0 or p.box != sides[k - 1].box]
         lower = Script(bracketed(own), lower=_places(proof.by, self.columns))
+        last = proof.put_in[-1][1] if proof.put_in else proof.chosen
+        if any(m.sums for m in last):
+            sides.append(Part(write.turned().polynomial(last)))
+        sides = [p for k, p in enumerate(sides) if k == 0 or p.box != sides[k - 1].box]
         read = own if proof.folded is None else self.at.formula(proof.folded)
         if read != own:
             folded = Script(bracketed(read), lower=_places(proof.by, self.columns))

@@ -27,6 +27,7 @@ from kokuban.explain.calculus import (
 )
 from kokuban.explain.layout import (
     SPACE,
+    TOP,
     Box,
     Fence,
     Fraction,
@@ -79,12 +80,17 @@ def index(letter: str, over: Dim) -> Place:
     return 0 if over == 1 else Index(letter, over)
 
 
-def prove(share: Share, of: Symbol, above: Expr | None) -> Proof:
-    """Derive a share from the index forms alone; `above` is what the gradient is."""
+def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -> Proof:
+    """Derive a share from the index forms alone; `above` is what the gradient is.
+
+    Indices are called s, t and p, q in the order in which they will be written.
+    """
     q = share.through
     calculus = Calculus()
-    s, t = (index(x, d) for x, d in zip("st", q.body.shape, strict=True))
-    p, r = (index(x, d) for x, d in zip("pq", of.shape, strict=True))
+    s, t = (
+        index(x, d) for x, d in zip("ts" if columns else "st", q.body.shape, strict=True)
+    )
+    p, r = (index(x, d) for x, d in zip("qp" if columns else "pq", of.shape, strict=True))
     y, by = Entry(q.symbol.name, s, t), Entry(of.name, p, r)
     value = calculus.in_entries(opened(q.body), s, t)
     found = picked(calculus.normal(slope(value, by)))
@@ -126,7 +132,8 @@ def _distributions(formula: Expr) -> list[str]:
 
 
 def _under(m: Monomial, gradient: str, s: Place, t: Place) -> Monomial:
-    sums = tuple(i for i in (s, t) if isinstance(i, Index))
+    over = (i for i in (s, t) if isinstance(i, Index))
+    sums = tuple(sorted(over, key=lambda i: i.name))
     return Monomial(m.number, (*sums, *m.sums), ((Entry(gradient, s, t), 1), *m.factors))
 
 
@@ -136,8 +143,12 @@ def _under(m: Monomial, gradient: str, s: Place, t: Place) -> Monomial:
 class Entries:
     """How terms and polynomials are written, in rows or in columns."""
 
-    def __init__(self, at: Notation) -> None:
-        self.at = at
+    def __init__(self, at: Notation, turned: bool = False) -> None:
+        self.at, self._turned = at, turned
+
+    def turned(self) -> Entries:
+        """The same, but x_sp as (Xᵀ)_ps: indices in the order of a product."""
+        return Entries(self.at, turned=True)
 
     def polynomial(self, p: Polynomial) -> Box:
         """A sum of monomials."""
@@ -147,6 +158,8 @@ class Entries:
         ordered = sorted(p, key=lambda m: m.number < 0)
         for m in ordered:
             minus, box = self._monomial(_relabelled(m))
+            if len(p) == 1 and not minus and isinstance(box, Fence) and box.left == "(":
+                box = box.body
             if items:
                 items.append(sign("-" if minus else "+"))
             elif minus:
@@ -222,6 +235,9 @@ class Entries:
         lower = found[0] if len(found) == 1 else row(*(
             found if plain else [found[0], sign(","), found[1]]
         ))  # fmt: skip
+        if self._turned and _across(found):
+            whole = Script(name(t.matrix), upper=TOP)
+            return Named(t.matrix, Script(bracketed(whole), lower=row(*found[::-1])))
         box = name(t.matrix)
         upper: Box | None = None
         if isinstance(box, Script) and t.matrix.removeprefix(_base(box)).isdigit():
@@ -277,6 +293,8 @@ class Entries:
             if isinstance(b, Number) and not isinstance(a, Number):
                 a, b = b, a
             scaled = SIGMA if isinstance(a, Number) else PRODUCT
+            if self.at.columns and not isinstance(a, Number):
+                a, b = b, a
             joined = _joined([self.within(a, PRODUCT), self.within(b, scaled)])
             return joined, PRODUCT
         if function == "/":
@@ -359,6 +377,14 @@ def _written_when(factor: tuple[Term, int]) -> int:
     t, _ = factor
     names = {i.name for i in indices(t)}
     return 2 if isinstance(t, Delta) else 0 if "p" in names and "q" not in names else 1
+
+
+def _across(places: Sequence[Box]) -> bool:
+    """Whether an entry's indices stand against the order of the result's, p and q."""
+    if len(places) != 2:
+        return False
+    first, last = places
+    return (first == name("q")) != (last == name("p"))
 
 
 def _base(box: Script) -> str:
