@@ -363,6 +363,12 @@ class _Writer:
             sides.append(Part(lower, self._once("fold")))
         yield Line(left, tuple(sides))
 
+    def _as_in(self, count: int, rule: str, reason: Prose) -> Prose:
+        """A reason, or the step that has given it already."""
+        if not reason or self.said.setdefault((rule, reason), count) == count:
+            return reason
+        return self.say.say("as in", number(self.said[rule, reason]))
+
     def _once(self, key: str) -> Prose:
         """A reason the first time it is needed; nothing later."""
         if key in self.told:
@@ -401,8 +407,7 @@ class _Writer:
             own = self.partial(g.of) if gradient is None else self.at.formula(gradient)
             after = list(self._arithmetic(g.value, own))
         lines = (*before, Line(left, tuple(sides), shape), *after)
-        if reason and self.said.setdefault((rule, reason), count) != count:
-            reason = self.say.say("as in", number(self.said[rule, reason]))
+        reason = self._as_in(count, rule, reason)
         return Step(count, g.of.name, rule, reason, lines, tuple(remarks), tuple(struck))
 
     def _sides(self, share: Share) -> Iterator[Part]:
@@ -481,7 +486,7 @@ class _Writer:
         for share, own in zip(g.shares, labels, strict=True):
             rule, why = self._rule(g.of, share)
             *first, last = self._sides(share)
-            reason = last.reason or why
+            reason = last.reason or self._as_in(count, rule, why)
             lines += self._opened(g, share, own.lower)
             told = [*first, Part(last.box, reason)]
             if self.numbers is not None:

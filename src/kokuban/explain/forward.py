@@ -122,8 +122,8 @@ def _chosen(
             continue
         cost[node] = 1 + sum(0 if p in kinds else cost[p] for p in parts(node))
         over = users.get(node, [])
-        compared = any(isinstance(u, Call) and u.shape == SCALAR for u in over)
-        kind = _kind(node, sums, compared or len(over) > 1, cost[node])
+        needed = len(over) > 1 or any(map(_wants_names, over))
+        kind = _kind(node, sums, needed, cost[node])
         if node is loss:
             kinds[node] = "loss"
         elif kind is not None:
@@ -131,6 +131,12 @@ def _chosen(
         elif node in names:
             kinds[node] = "other"
     return kinds
+
+
+def _wants_names(user: Expr) -> bool:
+    """Whether what a node is made of should have a name: of a loss, of an activation."""
+    is_loss = isinstance(user, Call) and user.shape == SCALAR
+    return is_loss or label(user) in ACTIVATIONS
 
 
 def _kind(node: Expr, sums: set[Expr], needed: bool, cost: int) -> Kind | None:

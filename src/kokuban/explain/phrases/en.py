@@ -82,7 +82,7 @@ RULES = {
     "multiply": ("entrywise product", "entry by entry, the slope by one factor is the other"),
     "divide": ("quotient", "entry by entry, a/b has the slopes 1/b and -a/b²"),
     "negate": ("sign", "the sign stays"),
-    "power": ("power", "entry by entry, $u^p$ has the slope $p u^{p-1}$"),
+    "power": ("power", "entry by entry, $u^p$ has the slope $p\\, u^{p-1}$"),
     "maximum": ("larger of two", "only the larger of two entries gets the gradient"),
     "minimum": ("smaller of two", "only the smaller of two entries gets the gradient"),
     "matmul": (
