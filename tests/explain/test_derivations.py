@@ -22,7 +22,7 @@ from kokuban.explain import Derivation
 from kokuban.explain.calculus import Calculus, Folding
 from kokuban.explain.entries import prove
 from kokuban.explain.phrases import LANGUAGES
-from kokuban.expr import Expr, substitute, symbols
+from kokuban.expr import Expr, substitute, symbol, symbols
 from kokuban.op import operations
 from kokuban.ops import COMPOSITES
 from kokuban.rewrite import TABLE, rewritten
@@ -348,6 +348,29 @@ def test_a_long_net_is_derived_whole() -> None:
     d = kb.derive(kb.mse(h, T))
     assert len(d.gradients) == 40
     assert len(d.steps) == 80  # 20 layers with a sum, a ReLU and two parameters
+
+
+def test_constants_and_masks() -> None:
+    """Matrices without a name stand as they are, long ones with their middle left out."""
+    c = kb.constant(np.arange(6).reshape(2, 3) / 2)
+    draw = symbol("draw", (1, 2), "counter")
+    v = kb.parameter("V", (2, 2))
+    y = kb.tanh(X @ v @ c) * kb.dropout_mask(draw, 0.5, ("N", 3))
+    loss = kb.mse(y, kb.input("Q", ("N", 3)))
+    at = {
+        s: np.full([2 if d == "N" else d for d in s.shape], 0.5) for s in symbols([loss])
+    }
+    at[draw] = np.array([[1, 2]])
+    drawn = kb.evaluate(kb.dropout_mask(draw, 0.5, ("N", 3)), at, sizes={"N": 2})
+    for form in FORMS:
+        assert kb.derive(loss, form=form, at=at).html()
+    text = kb.derive(loss, form="numbers", at=at).text()
+    assert f"⊙ ⎡{' '.join(f'{m:.0f}' for m in drawn[0])}⎤" in text
+    assert "(M₁)_pq" in kb.derive(loss, form="entries").text()
+    wide = kb.constant(np.random.default_rng(0).normal(size=(3, 50)))
+    text = kb.derive(kb.l2(kb.parameter("W", (2, 3)) @ wide)).text()
+    assert "…" in text
+    assert max(map(len, text.splitlines())) < 120
 
 
 def test_detail() -> None:

@@ -13,6 +13,7 @@ from kokuban.explain import pages
 from kokuban.explain.backward import Gradient, Share, Tape, opened, tape
 from kokuban.explain.entries import Entries, Proof, prove
 from kokuban.explain.forward import Quantity, in_order, label
+from kokuban.explain.latex import tall
 from kokuban.explain.layout import (
     SPACE,
     Box,
@@ -213,7 +214,7 @@ class _Writer:
         size = len(order([self.tape.given], by_name=True))
         formula = self.at.formula(self.tape.given if size <= 16 else self.loss)
         loss = row(self.at.formula(self.loss), "=", formula)
-        if formula == self.at.formula(self.loss):
+        if formula == self.at.formula(self.loss) or tall(formula):
             return self.say.say("short title", Row(tuple(lefts)))
         return self.say.say("title", Row(tuple(lefts)), loss)
 
@@ -321,7 +322,7 @@ class _Writer:
         q = share.through
         above = None if q.kind == "loss" else self._gradient_of(q.symbol).value
         proof = prove(share, g.of, above, self.columns)
-        write = Entries(self.at)
+        write = Entries(self.at, proof.leaves)
         y, by = write.entry(proof.y), write.entry(proof.by)
         yield Line(y, (Part(write.term(proof.value)[0]),))
         over, under = row(PARTIAL, y), row(PARTIAL, by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
@@ -63,6 +63,7 @@ class Proof:
     put_in     with that gradient written out, where that simplifies; what the targets'
                rows do to it: each with the key of its reason
     folded     the last of these as a matrix; None where it is none
+    leaves     the matrices whose entries these are, by name
     """
 
     y: Entry
@@ -73,6 +74,7 @@ class Proof:
     chosen: Polynomial
     put_in: tuple[tuple[str, Polynomial], ...]
     folded: Expr | None
+    leaves: Mapping[str, Expr]
 
 
 def index(letter: str, over: Dim) -> Place:
@@ -95,7 +97,7 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
     value = calculus.in_entries(opened(q.body), s, t)
     found = picked(calculus.normal(slope(value, by)))
     found = collected(known_by_name(found, calculus.normal(value), y))
-    leaves = _leaves(q.body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
+    leaves = matrices(q.body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
     chained = None
     chosen = found
     if q.kind != "loss":
@@ -104,7 +106,7 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
     put_in: list[tuple[str, Polynomial]] = []
     last = chosen
     if share.inserted is not None and above is not None:
-        leaves |= _leaves(above)
+        leaves |= matrices(above)
         last = collected(inserted(calculus, chosen, q.gradient.name, above))
         put_in.append(("insert", last))
     marked = [n for f in (q.body, above) if f is not None for n in _distributions(f)]
@@ -116,10 +118,11 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
         folded = simplify(Folding(leaves).polynomial(last, p, r))
     except Unfoldable:
         folded = None
-    return Proof(y, by, value, found, chained, chosen, tuple(put_in), folded)
+    return Proof(y, by, value, found, chained, chosen, tuple(put_in), folded, leaves)
 
 
-def _leaves(formula: Expr) -> dict[str, Expr]:
+def matrices(formula: Expr) -> dict[str, Expr]:
+    """What the entries of a formula are entries of, by name."""
     return {
         leaf_name(n): n for n in order([formula]) if n.op is None or n.op.entry is None
     }
@@ -143,12 +146,14 @@ def _under(m: Monomial, gradient: str, s: Place, t: Place) -> Monomial:
 class Entries:
     """How terms and polynomials are written, in rows or in columns."""
 
-    def __init__(self, at: Notation, turned: bool = False) -> None:
-        self.at, self._turned = at, turned
+    def __init__(
+        self, at: Notation, leaves: Mapping[str, Expr], turned: bool = False
+    ) -> None:
+        self.at, self.leaves, self._turned = at, leaves, turned
 
     def turned(self) -> Entries:
         """The same, but x_sp as (Xᵀ)_ps: indices in the order of a product."""
-        return Entries(self.at, turned=True)
+        return Entries(self.at, self.leaves, turned=True)
 
     def polynomial(self, p: Polynomial) -> Box:
         """A sum of monomials."""
@@ -231,13 +236,18 @@ class Entries:
             return Named(t.matrix, name(t.matrix))
         places = (t.column, t.row) if self.at.columns else (t.row, t.column)
         found = [self._place(p) for p in places if isinstance(p, Index)]
-        plain = all(not p.shift for p in places if isinstance(p, Index))
+        close = all(not p.shift for p in places if isinstance(p, Index))
         lower = found[0] if len(found) == 1 else row(*(
-            found if plain else [found[0], sign(","), found[1]]
+            found if close else [found[0], sign(","), found[1]]
         ))  # fmt: skip
+        leaf = self.leaves.get(t.matrix)
+        plain = leaf is None or isinstance(leaf, Symbol)
+        matrix = name(t.matrix) if plain or leaf is None else self.at.formula(leaf)
         if self._turned and _across(found):
-            whole = Script(name(t.matrix), upper=TOP)
-            return Named(t.matrix, Script(bracketed(whole), lower=row(*found[::-1])))
+            whole = bracketed(Script(matrix, upper=TOP))
+            return Named(t.matrix, Script(whole, lower=row(*found[::-1])))
+        if not plain:
+            return Script(bracketed(matrix), lower=lower)
         box = name(t.matrix)
         upper: Box | None = None
         if isinstance(box, Script) and t.matrix.removeprefix(_base(box)).isdigit():

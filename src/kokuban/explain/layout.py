@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -150,6 +151,29 @@ def name(text: str) -> Box:
         long = isinstance(inner, Text) and len(inner.text) > 1
         return Script(Text(found[1]), lower=Text(found[2], "words") if long else inner)
     return Text(text)
+
+
+SHOWN = 6  # rows, columns or terms that are written out
+
+
+def kept(length: int) -> list[int | None]:
+    """Which of so many are shown, None for those left out."""
+    if length <= SHOWN:
+        return list(range(length))
+    return [*range(SHOWN - 2), None, length - 1]
+
+
+def elided(rows: Sequence[Sequence[Box]]) -> Grid:
+    """A matrix, its middle left out where it is large."""
+    dots = Text("…", "sign")
+    return Grid(
+        tuple(
+            tuple(
+                dots if i is None or j is None else rows[i][j] for j in kept(len(rows[0]))
+            )
+            for i in kept(len(rows))
+        )
+    )
 
 
 def bracketed(body: Box) -> Fence:

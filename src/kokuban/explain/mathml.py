@@ -39,7 +39,7 @@ def _element(box: Box) -> str:
         case Root(body):
             return f"<msqrt>{_element(body)}</msqrt>"
         case Fence(left, body, right):
-            ends = [_operator(s, 'stretchy="true"') for s in (left, right)]
+            ends = [_operator(s, _FENCE) for s in (left, right)]
             return f"<mrow>{ends[0]}{_element(body)}{ends[1]}</mrow>"
         case Grid(rows):
             return _grid(rows)
@@ -58,7 +58,9 @@ def _text(box: Text) -> str:
         if text == " ":
             return '<mspace width="0.25em"></mspace>'
         return f"<mtext>{text}</mtext>"
-    if box.kind in ("sign", "binary", "relation"):
+    if box.kind == "sign":
+        return _operator(text, _SIZES.get(text, _CLOSE))
+    if box.kind in ("binary", "relation"):
         return _operator({"-": "−"}.get(text, text), _SIZES.get(text, ""))
     if box.kind == "bold":
         return f"<mn>{''.join(_BOLD.get(c, c) for c in text)}</mn>"
@@ -67,11 +69,13 @@ def _text(box: Text) -> str:
     return f"<mi>{text}</mi>"
 
 
+_CLOSE = 'lspace="0" rspace="0"'
+_FENCE = f'stretchy="true" {_CLOSE}'
 _SIZES = {
     "∑": 'largeop="true" movablelimits="false"',
     "−": 'form="prefix" lspace="0" rspace="0"',
     "∂": 'form="prefix" lspace="0" rspace="0"',
-    "⊤": 'lspace="0" rspace="0"',
+    "×": 'lspace="0.15em" rspace="0.15em"',
     ",": 'lspace="0" rspace="0.2em"',
 }
 _BOLD = {"1": "𝟏", "0": "𝟎"}
@@ -98,5 +102,5 @@ def _grid(rows: tuple[tuple[Box, ...], ...]) -> str:
         f"<mtr>{''.join(f'<mtd>{_element(cell)}</mtd>' for cell in line)}</mtr>"
         for line in rows
     )
-    ends = [_operator(s, 'stretchy="true"') for s in "[]"]
+    ends = [_operator(s, _FENCE) for s in "[]"]
     return f"<mrow>{ends[0]}<mtable>{lines}</mtable>{ends[1]}</mrow>"

@@ -24,6 +24,7 @@ from kokuban.explain.layout import (
     Term,
     Text,
     bracketed,
+    elided,
     name,
     number,
     read,
@@ -96,7 +97,7 @@ class Notation:
         rows = node.value
         if self.columns:
             rows = tuple(zip(*rows, strict=True))
-        return Grid(tuple(tuple(number(v) for v in line) for line in rows)), ATOM
+        return elided([[number(v) for v in line] for line in rows]), ATOM
 
     def _call(self, node: Call) -> Shown:
         if node.name == "affine":

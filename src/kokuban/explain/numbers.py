@@ -13,24 +13,26 @@ from numpy.typing import NDArray
 from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
 from kokuban.explain.backward import Gradient, Share, Tape
 from kokuban.explain.calculus import Calculus
+from kokuban.explain.entries import matrices
 from kokuban.explain.layout import (
     SPACE,
     Box,
     Fence,
     Fraction,
-    Grid,
     Root,
     Row,
     Script,
     Text,
     bracketed,
+    elided,
+    kept,
     number,
     row,
     sign,
 )
 from kokuban.explain.notation import Notation
 from kokuban.explain.page import Part
-from kokuban.expr import Expr, Symbol, order, size, symbols
+from kokuban.expr import Expr, Size, Symbol, order, size, symbols
 from kokuban.op import ATOM, POWER, PRODUCT, SUM
 from kokuban.run import evaluate
 from kokuban.run.reference import as_matrix, by_symbol
@@ -39,8 +41,6 @@ from kokuban.shape import bind
 Matrix = NDArray[np.float64]
 Values = dict[Symbol, Matrix]
 Wanted = tuple[int, int] | None
-
-SHOWN = 6  # rows, columns or terms that are written out
 
 
 def worked_out(found: Tape, at: Mapping[Any, Any]) -> tuple[Values, dict[str, int]]:
@@ -77,6 +77,9 @@ class Numbers:
         self._columns = notation.columns
         boxes: dict[Expr, Box] = {s: self.grid(v) for s, v in self.values.items()}
         boxes |= {size(d): number(n) for d, n in self.sizes.items()}
+        for node in order([found.loss]):
+            if node.op is not None and node.op.entry is None:  # a mask, drawn here
+                boxes[node] = self.grid(self.value(node))
         self._at = Notation(boxes, notation.columns)
 
     def value(self, formula: Expr) -> Matrix:
@@ -90,18 +93,8 @@ class Numbers:
         digits = _digits(value)
         if value.size == 1:
             return number(float(value[0, 0]), digits)
-        rows, columns = (_kept(n) for n in value.shape)
-        return Grid(
-            tuple(
-                tuple(
-                    Text("…", "sign")
-                    if i is None or j is None
-                    else number(float(value[i, j]), digits)
-                    for j in columns
-                )
-                for i in rows
-            )
-        )
+        entries = [[number(float(v), digits) for v in line] for line in value]
+        return elided(entries)
 
     def parts(self, formula: Expr) -> list[Part]:
         """The formula with numbers put in, and its value."""
@@ -117,7 +110,12 @@ class Numbers:
         places = [Index(x, d) for x, d in zip("st", formula.shape, strict=True)]
         term = Calculus().in_entries(formula, places[0], places[1])
         env = {"s": i, "t": j}
-        box = _Arithmetic(self.values, self.sizes).shown(term, env)[0]
+        held = {
+            leaf: self.value(node)
+            for leaf, node in matrices(formula).items()
+            if not isinstance(node, Size)
+        }
+        box = _Arithmetic(held, self.sizes).shown(term, env)[0]
         place = i + 1, j + 1
         result = number(float(value[i, j]), _digits(value))
         return (place[::-1] if self._columns else place), Part(box), Part(result)
@@ -147,19 +145,11 @@ def _digits(value: Matrix) -> int | None:
     )
 
 
-def _kept(length: int) -> list[int | None]:
-    """Which rows or columns are shown."""
-    if length <= SHOWN:
-        return list(range(length))
-    return [*range(SHOWN - 2), None, length - 1]
-
-
 class _Arithmetic:
     """An entry's formula with numbers in it, sums written out."""
 
-    def __init__(self, values: Values, sizes: Mapping[str, int]) -> None:
-        self.values = {s.name: v for s, v in values.items()}
-        self.sizes = sizes
+    def __init__(self, values: Mapping[str, Matrix], sizes: Mapping[str, int]) -> None:
+        self.values, self.sizes = values, sizes
 
     def shown(self, t: Term, env: Mapping[str, int]) -> tuple[Box, int]:
         """The term, and how tightly its form holds together."""
@@ -210,7 +200,7 @@ class _Arithmetic:
         """The terms of a sum and of the sums in it, the middle left out of a long one."""
         run = self._run(own)
         found: list[tuple[Box, int]] = []
-        for k in _kept(len(run)):
+        for k in kept(len(run)):
             if k is None:
                 found.append((Text("…", "sign"), ATOM))
             elif isinstance(body, Sum):
