@@ -19,8 +19,9 @@ from nets import NETS, Net, T, W, X, b
 import kokuban as kb
 from kokuban.errors import DataError, ExpressionError, SettingError, ShapeError
 from kokuban.explain import Derivation
-from kokuban.explain.calculus import Calculus, Folding
+from kokuban.explain.calculus import Calculus
 from kokuban.explain.entries import prove
+from kokuban.explain.folding import Folding
 from kokuban.explain.phrases import LANGUAGES
 from kokuban.expr import Expr, substitute, symbol, symbols
 from kokuban.op import operations

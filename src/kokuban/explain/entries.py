@@ -9,7 +9,6 @@ from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
 from kokuban.explain.backward import Share, opened
 from kokuban.explain.calculus import (
     Calculus,
-    Folding,
     Monomial,
     Place,
     Polynomial,
@@ -25,6 +24,7 @@ from kokuban.explain.calculus import (
     rows_of_one,
     slope,
 )
+from kokuban.explain.folding import Folding
 from kokuban.explain.layout import (
     SPACE,
     TOP,

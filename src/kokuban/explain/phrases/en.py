@@ -8,18 +8,13 @@ WORDS = {
     "rows": "Rows are samples ($N$): the gradient by a matrix has the matrix's shape.",
     "columns": "Columns are samples ($N$): every matrix stands transposed and every "
     "product reversed; the gradient by a matrix has the matrix's shape.",
-    "where": "Symbols",
     "forward": "Forward",
     "backward": "Backward",
-    "result": "Result",
     "insert": "with $\\0$ put in",
-    "definition": "by definition",
     "simplified": "simplified",
     "mean of rows": "The loss is a mean over the rows.",
     "mean of entries": "The loss is a mean over all entries.",
     "half sum": "The loss is half a sum over all entries.",
-    "weighted": "The loss is a weighted mean.",
-    "sum": "The loss is a sum.",
     "own reduction": "The loss's reduction is as its formula says.",
     "smooth": "No operation on the way has a kink.",
     "kink": "$\\0$ has a kink where $\\1 = 0$; the slope there is taken as $\\2$.",
@@ -32,7 +27,6 @@ WORDS = {
     "shared": "a weight used more than once",
     "shared reason": "$\\0$ stands in $\\1$ places and acts on the loss through each: its "
     "gradient is the sum of their shares",
-    "share": "$\\0$: the share of the use in $\\1$ alone.",
     "wrong": "The chain rule through $\\0$ alone looks complete, and is wrong: it leaves "
     "out the share of the use in $\\1$.",
     "wrong numbers": "At \\a, entry ($\\0$, $\\1$): it gives $\\2$; the gradient is $\\3$.",
@@ -50,8 +44,6 @@ WORDS = {
     "rows of one": "each row of the targets sums to 1",
     "fold": "read as a matrix",
     "same": "the same, rewritten",
-    "checked": "Checked",
-    "why": "why?",
 }
 
 # what changes places in columns
