@@ -94,10 +94,11 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
     )
     p, r = (index(x, d) for x, d in zip("qp" if columns else "pq", of.shape, strict=True))
     y, by = Entry(q.symbol.name, s, t), Entry(of.name, p, r)
-    value = calculus.in_entries(opened(q.body), s, t)
+    body = opened(q.body)
+    value = calculus.in_entries(body, s, t)
     found = picked(calculus.normal(slope(value, by)))
     found = collected(known_by_name(found, calculus.normal(value), y))
-    leaves = matrices(q.body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
+    leaves = matrices(body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
     chained = None
     chosen = found
     if q.kind != "loss":
