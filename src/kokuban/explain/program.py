@@ -160,15 +160,21 @@ class _Code:
     def forward(self) -> list[str]:
         """One line for each quantity."""
         return [
-            f"{self.name(q.symbol)} = {self.text(simplify(q.body))}"
+            f"{self.name(q.symbol)} = {self._matrix(simplify(q.body))}"
             for q in self.tape.quantities
         ]
 
     def backward(self) -> list[str]:
         """One line for each gradient."""
         return [
-            f"{self.gradient(g.of)} = {self.text(g.value)}" for g in self.tape.gradients
+            f"{self.gradient(g.of)} = {self._matrix(g.value)}"
+            for g in self.tape.gradients
         ]
+
+    def _matrix(self, node: Expr) -> str:
+        """The expression as Python that gives a matrix, a number as a 1×1 one."""
+        text = self.text(node)
+        return f"np.reshape({text}, (1, 1))" if _is_number(node) else text
 
     def text(self, node: Expr) -> str:
         """The expression as Python."""
@@ -236,7 +242,7 @@ class _Code:
         """An argument; copies are left to NumPy where the other is not copied."""
         assert user.op is not None
         if user.op.name in ("matmul", "transpose", "sum", "slice") and _is_number(a):
-            return f"np.array([[{forms[a][0]}]])", ATOM
+            return f"np.reshape({forms[a][0]}, (1, 1))", ATOM
         entrywise = user.op.name in ("add", "subtract", "multiply", "divide")
         others = [o for o in user.args if o is not a]
         full = bool(others) and not any(_is_copy(o) for o in others)
