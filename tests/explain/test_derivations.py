@@ -392,6 +392,17 @@ def test_detail() -> None:
     assert answer.gradients == steps.gradients
 
 
+def test_a_step_says_what_it_finds() -> None:
+    steps = kb.derive(L).steps
+    assert [s.formula for s in steps[1:]] == [
+        "Δ = ∂L/∂U = 1/N (Y - T)",
+        "∂L/∂W = Xᵀ Δ",
+        "∂L/∂b = 1ᵀ Δ",
+    ]
+    assert [s.shape for s in steps] == ["N×3", "N×3", "2×3", "1×3"]
+    assert [s.of for s in steps] == ["Y", "U", "W", "b"]
+
+
 def test_names_of_your_own() -> None:
     u = X @ W + b
     y = kb.softmax(u)

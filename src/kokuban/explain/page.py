@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kokuban.explain.layout import Box
+from kokuban.explain.text import text
 
 Prose = tuple[Box | str, ...]  # a sentence, with formulas in it
 
@@ -48,6 +49,20 @@ class Step:
     lines: tuple[Line, ...]
     remarks: tuple[Prose, ...] = ()
     struck: tuple[Line, ...] = ()
+
+    @property
+    def formula(self) -> str:
+        """What the step finds, as text: `∂L/∂W = Xᵀ Δ`."""
+        (line,) = [x for x in self.lines if x.shape is not None][-1:]
+        left = "" if line.left is None else f"{text(line.left)} = "
+        return f"{left}{text(line.parts[-1].box)}"
+
+    @property
+    def shape(self) -> str:
+        """The shape of what the step finds, as text: `2×3`."""
+        (line,) = [x for x in self.lines if x.shape is not None][-1:]
+        assert line.shape is not None
+        return text(line.shape)
 
 
 @dataclass(frozen=True, slots=True)

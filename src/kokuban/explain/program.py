@@ -22,6 +22,18 @@ AXES = {
 }
 INFIX = ("add", "subtract", "multiply", "divide", "matmul", "negate", "transpose")
 
+# Operations that want a matrix where Python makes a number.
+WHOLE = (
+    "matmul",
+    "transpose",
+    "sum",
+    "slice",
+    "row_max",
+    "softmax",
+    "logsumexp",
+    "place",
+)
+
 # Operations that NumPy has under another name, by the code with the argument in it.
 CALLS = {
     "exp": "np.exp({0})",
@@ -241,7 +253,7 @@ class _Code:
     ) -> tuple[str, int]:
         """An argument; copies are left to NumPy where the other is not copied."""
         assert user.op is not None
-        if user.op.name in ("matmul", "transpose", "sum", "slice") and _is_number(a):
+        if user.op.name in WHOLE and _is_number(a):
             return f"np.reshape({forms[a][0]}, (1, 1))", ATOM
         entrywise = user.op.name in ("add", "subtract", "multiply", "divide")
         others = [o for o in user.args if o is not a]

@@ -227,7 +227,10 @@ class Writer:
         if any(m.sums for m in last):
             sides.append(Part(write.turned().polynomial(last)))
         sides = [p for k, p in enumerate(sides) if k == 0 or p.box != sides[k - 1].box]
-        read = own if proof.folded is None else self.at.formula(proof.folded)
+        if proof.folded is None:  # its sums stand inside a function
+            yield Line(left, (*sides, Part(lower, self.say.say("own rule"))))
+            return
+        read = self.at.formula(proof.folded)
         if read != own:
             folded = Script(bracketed(read), lower=_places(proof.by, self.columns))
             sides.append(Part(folded, self._once("fold")))
