@@ -31,11 +31,12 @@ from kokuban.errors import (
     UnknownNameError,
 )
 from kokuban.expr import (
+    Call,
     Expr,
     apply,
-    composite_of,
     from_records,
     order,
+    plain,
     size,
     substitute,
     symbol,
@@ -127,7 +128,7 @@ def test_threads_make_the_same_objects() -> None:
 
 def test_unused_expressions_are_collected() -> None:
     gc.collect()
-    before = len(expr._interned), len(expr._composites)
+    before = len(expr._interned)
     x = kb.input("collected", ("N", 3))
     y = kb.softmax_cross_entropy(kb.mish(x), kb.target("u", ("N", 3)))
     gradient = kb.grad(y, x)
@@ -137,7 +138,7 @@ def test_unused_expressions_are_collected() -> None:
     del x, y, gradient
     gc.collect()
     assert [n for r in seen if (n := r()) is not None] == []
-    assert (len(expr._interned), len(expr._composites)) <= before
+    assert len(expr._interned) <= before
 
 
 def test_copies_and_pickles_are_the_object() -> None:
@@ -278,15 +279,40 @@ def test_long_and_deep_forms_are_cut() -> None:
 
 def test_a_composite_keeps_its_name_and_its_settings() -> None:
     y = kb.leaky_relu(H, 0.2)
-    assert composite_of(y) == ("leaky_relu", (H,), (("slope", 0.2),))
-    assert composite_of(kb.mse(H, T, weights=None)) == ("mse", (H, T), ())
-    assert composite_of(H + T) is None
+    assert isinstance(y, Call)
+    assert (y.name, y.arguments, y.attrs) == ("leaky_relu", (H,), (("slope", 0.2),))
+    assert repr(kb.mse(H, T, weights=None)) == "mse(H, T)"
+    assert not isinstance(H + T, Call)
     assert repr(kb.identity(H)) == "H"
 
 
-def test_simplifying_keeps_the_names_it_can() -> None:
-    y = kb.gelu(kb.affine(1 * H, V, r + 0))
-    assert repr(kb.simplify(y)) == "gelu(affine(H, V, r))"
+def test_a_name_hangs_on_nothing_that_is_alive() -> None:
+    """The same formula, once by name and once spelt out, are two ways to write it."""
+    by_name, spelt_out = kb.affine(H, V, r), H @ V + r
+    assert (repr(by_name), repr(spelt_out)) == ("affine(H, V, r)", "H @ V + dup(r, N×3)")
+    assert plain([by_name]) == [spelt_out]
+    assert kb.simplify(by_name) is spelt_out
+    assert kb.affine(H, V, r) is by_name
+
+
+def test_a_name_goes_with_its_arguments() -> None:
+    y = kb.mish(kb.affine(H, V, r))
+    assert repr(substitute([y], {V: V.T})[0]) == "mish(affine(H, V.T, r))"
+    (inside,) = substitute([kb.mish(H)], {kb.softplus(H): T})
+    assert repr(inside) == "H * tanh(T)"  # no mish any more
+    (narrow,) = substitute([kb.mean(H)], {H: H[0:1, :]})
+    assert not isinstance(narrow, Call)  # the mean of one row divides by 3, not 3 N
+
+
+def test_names_in_files() -> None:
+    y = kb.huber(kb.affine(H, V, r), T, delta=0.5)
+    assert pickle.loads(pickle.dumps(y)) is y
+    records = json.loads(json.dumps(to_records([y])))
+    assert from_records(records) == [y]
+    assert records["nodes"][-1] == ["call", "huber", [3, 4], {"delta": 0.5}]
+    for wrong in (["call", "hubert", [3, 4], {}], ["call", "huber", [3, 4], {"d": 1}]):
+        with pytest.raises(FileFormatError):
+            from_records({"nodes": [*records["nodes"][:-1], wrong], "outputs": [5]})
 
 
 # ---------------------------------------------------------------- wrong input
@@ -475,7 +501,7 @@ def test_records_are_plain_json_and_come_back() -> None:
     records = to_records(RICH)
     text = json.dumps(records, allow_nan=False)
     assert all(a is b for a, b in zip(from_records(json.loads(text)), RICH, strict=True))
-    assert len(records["nodes"]) == len(order(RICH))
+    assert len(records["nodes"]) == len(order(RICH, by_name=True)) < len(order(RICH))
     assert from_records(to_records([])) == []
 
 

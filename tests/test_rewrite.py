@@ -153,7 +153,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
         (A * (1 - B) - B * (1 - A), "A - B"),
         ((1 - B) * A - (1 - A) * B, "A - B"),
     ],
-    "log of softmax": [(kb.log(kb.softmax(A)), "log_softmax(A)")],
+    "log of softmax": [(kb.log(kb.softmax(A)), "A - dup(logsumexp(A), N×3)")],
     "log of sigmoid": [
         (kb.log(kb.sigmoid(A)), "-softplus(-A)"),
         (kb.log(1 - kb.sigmoid(A)), "-softplus(A)"),
@@ -167,7 +167,7 @@ EXAMPLES: dict[str, list[tuple[Expr, str]]] = {
     "exp over its row's sum": [
         (kb.exp(A) / kb.sum(kb.exp(A), over="columns"), "softmax(A)"),
     ],
-    "exp of log-softmax": [(kb.exp(kb.log_softmax(A)), "softmax(A)")],
+    "exp of log-softmax": [(kb.exp(A - kb.logsumexp(A)), "softmax(A)")],
     "exp minus one": [(kb.exp(A) - 1, "expm1(A)")],
     "exp minus one plus one": [(kb.expm1(A) + 1, "exp(A)")],
     "rows that sum to 1": [
@@ -258,8 +258,10 @@ FORMS: dict[Expr, str] = {
     kb.mean(copies(r), over="rows"): "r",
     kb.sum(A * 1 + 0): "sum(A, over=all)",
     kb.relu(A + 0, at_zero=1.0): "relu(A, at_zero=1)",
-    kb.gelu(A * 1): "gelu(A)",
-    kb.cross_entropy(kb.softmax(A), T): "-(sum(T * log_softmax(A), over=all) / N)",
+    kb.gelu(A * 1): "0.5 * A * (1 + erf(A / 1.4142135623730951))",
+    kb.cross_entropy(kb.softmax(A), T): (
+        "-(sum(T * (A - dup(logsumexp(A), N×3)), over=all) / N)"
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from kokuban import ops as ops
 
 if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
     from kokuban import errors as errors, nn as nn, optim as optim
+    from kokuban.explain import Derivation as Derivation, derive as derive
     from kokuban.expr import (
         Const as Const,
         Expr as Expr,
@@ -153,6 +154,7 @@ _NAMES = {
     "gradient": ("grad",),
     "rewrite": ("simplify",),
     "run": ("evaluate", "set_num_threads"),
+    "explain": ("Derivation", "derive"),
     "gradcheck": ("check",),
     "train": ("History", "Model", "load"),
 }

@@ -9,16 +9,31 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from numbers import Real
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeGuard
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 import numpy as np
 
-from kokuban.errors import DataError, ExpressionError, FileFormatError, ShapeError
-from kokuban.op import ATOM, DIMENSIONS, LITERAL, NEGATION, Operation, operation
+from kokuban.errors import (
+    DataError,
+    ExpressionError,
+    FileFormatError,
+    KokubanError,
+    ShapeError,
+    unknown,
+)
+from kokuban.op import (
+    ATOM,
+    CALL,
+    DIMENSIONS,
+    LITERAL,
+    NEGATION,
+    Operation,
+    operation,
+)
 from kokuban.shape import SCALAR, Dim, Shape, dimension, shape_of, show
 
 if TYPE_CHECKING:
@@ -29,10 +44,9 @@ Value: TypeAlias = "Expr | float | npt.ArrayLike"
 ROLES: Final = ("input", "target", "parameter", "state", "setting", "counter")
 
 _interned: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
-_composites: WeakKeyDictionary[Expr, Composite] = WeakKeyDictionary()
 _lock = RLock()  # again in the same thread, should a finaliser build an expression
 
-Composite = tuple[str, tuple["Expr", ...], tuple[tuple[str, Any], ...]]
+COMPOSITES: Final[dict[str, Callable[..., Expr]]] = {}  # filled by their definitions
 
 
 class Expr:
@@ -165,6 +179,19 @@ class Size(Expr):
     dim: str
 
 
+class Call(Expr):
+    """A composite by its name, such as mse(Y, T): the identity on what it stands for.
+
+    `args` is its body, the expression it is short for, and its operation hands value and
+    gradient on; so a reader that does not ask for names sees the body. `arguments` are
+    what the composite was called with, `attrs` its settings.
+    """
+
+    __slots__ = ("arguments", "name")
+    name: str
+    arguments: tuple[Expr, ...]
+
+
 def _intern(kind: type[Expr], key: tuple[Any, ...], **fields: Any) -> Any:
     with _lock:
         found = _interned.get((kind, *key))
@@ -295,6 +322,29 @@ def apply(name: str, *args: Expr, **attrs: Any) -> Expr:
     return made
 
 
+def call(
+    name: str, body: Expr, arguments: tuple[Expr, ...], settings: Mapping[str, Any]
+) -> Expr:
+    """`body` under the name of the composite `name` of `arguments`, which built it.
+
+    The body itself where it is a leaf or one of the arguments: that needs no name.
+    """
+    if body.op is None or body in arguments:
+        return body
+    attrs = tuple(settings.items())
+    made: Call = _intern(
+        Call,
+        (name, arguments, attrs, body),
+        op=CALL,
+        args=(body,),
+        attrs=attrs,
+        shape=body.shape,
+        name=name,
+        arguments=arguments,
+    )
+    return made
+
+
 def _misfit(
     op: Operation, args: tuple[Expr, ...], attrs: Mapping[str, Any], why: str
 ) -> str:
@@ -368,14 +418,26 @@ def _bounds(x: Expr, axis: int, part: object) -> tuple[int, int]:
 
 
 def rebuild(node: Expr, args: tuple[Expr, ...]) -> Expr:
-    """The same operation on other arguments."""
+    """The same operation on other arguments; of a composite, its body with no name."""
     if node.op is None or args == node.args:
         return node
+    if isinstance(node, Call):
+        return args[0]
     return apply(node.op.name, *args, **dict(node.attrs))
 
 
-def order(outputs: Iterable[Expr], known: Container[Expr] = ()) -> list[Expr]:
-    """Every node under `outputs` once, each after its arguments; none in `known`."""
+def parts(node: Expr) -> tuple[Expr, ...]:
+    """What a node is written with: a composite's arguments, else its own."""
+    return node.arguments if isinstance(node, Call) else node.args
+
+
+def order(
+    outputs: Iterable[Expr], known: Container[Expr] = (), *, by_name: bool = False
+) -> list[Expr]:
+    """Every node under `outputs` once, each after its arguments; none in `known`.
+
+    With `by_name` a composite is one node, and what lies inside it is left out.
+    """
     done: dict[Expr, None] = {}
     stack = [o for o in outputs if o not in known][::-1]
     while stack:
@@ -383,7 +445,8 @@ def order(outputs: Iterable[Expr], known: Container[Expr] = ()) -> list[Expr]:
         if node in done:
             stack.pop()
             continue
-        waiting = [a for a in node.args if a not in done and a not in known]
+        below = parts(node) if by_name else node.args
+        waiting = [a for a in below if a not in done and a not in known]
         if waiting:
             stack.extend(reversed(waiting))
         else:
@@ -401,13 +464,40 @@ def symbols(outputs: Iterable[Expr], role: str | None = None) -> list[Symbol]:
 
 
 def substitute(outputs: Sequence[Expr], values: Mapping[Expr, Expr]) -> list[Expr]:
-    """`outputs` with each node in `values` replaced by its expression."""
+    """`outputs` with each node in `values` replaced by its expression.
+
+    A composite keeps its name where the result is the composite of its new arguments.
+    """
     new: dict[Expr, Expr] = {}
     for node in order(outputs):
-        given = node in values
-        new[node] = (
-            values[node] if given else rebuild(node, tuple(new[a] for a in node.args))
-        )
+        if node in values:
+            new[node] = values[node]
+        elif isinstance(node, Call):
+            new[node] = _renamed(node, new)
+        else:
+            new[node] = rebuild(node, tuple(new[a] for a in node.args))
+    return [new[o] for o in outputs]
+
+
+def _renamed(node: Call, new: Mapping[Expr, Expr]) -> Expr:
+    """The composite's new body under its name, if the name is still true of it."""
+    body = new[node.args[0]]
+    if body is node.args[0]:
+        return node
+    arguments = (new.get(a, a) for a in node.arguments)
+    try:
+        made = COMPOSITES[node.name](*arguments, **dict(node.attrs))
+    except KokubanError:  # its new arguments fit no more, and the body is something else
+        return body
+    return made if made.args == (body,) else body
+
+
+def plain(outputs: Sequence[Expr]) -> list[Expr]:
+    """`outputs` without the names of composites: operations, symbols and constants."""
+    new: dict[Expr, Expr] = {}
+    for node in order(outputs):
+        args = tuple(new[a] for a in node.args)
+        new[node] = args[0] if isinstance(node, Call) else rebuild(node, args)
     return [new[o] for o in outputs]
 
 
@@ -430,25 +520,6 @@ def number(node: Expr) -> float:
         (node,) = node.args
     assert not isinstance(node.value, tuple)
     return node.value
-
-
-# ---------------------------------------------------------------- composites
-
-
-def note_composite(
-    result: Expr, name: str, args: tuple[Expr, ...], attrs: Mapping[str, Any]
-) -> None:
-    """Remember that `result` can be written as the composite `name` of `args`.
-
-    Where it has a name already, the later one holds.
-    """
-    if result.op is not None and result not in args:
-        _composites[result] = (name, args, tuple(attrs.items()))
-
-
-def composite_of(node: Expr) -> Composite | None:
-    """The composite a node can be written as, or None: name, arguments, attributes."""
-    return _composites.get(node)
 
 
 # ---------------------------------------------------------------- writing
@@ -474,9 +545,8 @@ def _form(node: Expr, depth: int) -> tuple[str, int]:
 
 def shown(node: Expr) -> tuple[Expr, ...]:
     """What the text of a node is made of: the arguments that it shows."""
-    known = composite_of(node)
-    if known is not None:
-        return known[1]
+    if isinstance(node, Call):
+        return node.arguments
     return () if node.op is None else _bare_arguments(node)
 
 
@@ -489,11 +559,10 @@ def form(node: Expr, parts: Sequence[tuple[str, int]]) -> tuple[str, int]:
     if isinstance(node, Const):
         text = _value_text(node.value)
         return text, NEGATION if text[0] == "-" else LITERAL if is_number(node) else ATOM
-    if known := composite_of(node):
-        name, _, attrs = known
+    if isinstance(node, Call):
         inside = [text for text, _ in parts]
-        inside += [f"{k}={_value_text(v)}" for k, v in attrs]
-        return f"{name}({', '.join(inside)})", ATOM
+        inside += [f"{k}={_value_text(v)}" for k, v in node.attrs]
+        return f"{node.name}({', '.join(inside)})", ATOM
     assert node.op is not None
     return _fill(node.op, parts, dict(node.attrs)), node.op.binds[0]
 
@@ -551,7 +620,7 @@ def _value_text(value: object) -> str:
 
 def to_records(outputs: Sequence[Expr]) -> dict[str, Any]:
     """Expressions as plain JSON values: a flat list of nodes, and which are outputs."""
-    nodes = order(outputs)
+    nodes = order(outputs, by_name=True)
     place = {node: k for k, node in enumerate(nodes)}
     return {
         "nodes": [_record(node, place) for node in nodes],
@@ -566,6 +635,8 @@ def _record(node: Expr, place: Mapping[Expr, int]) -> list[Any]:
         return ["const", node.value]
     if isinstance(node, Size):
         return ["size", node.dim]
+    if isinstance(node, Call):
+        return ["call", node.name, [place[a] for a in node.arguments], dict(node.attrs)]
     assert node.op is not None
     return ["op", node.op.name, [place[a] for a in node.args], dict(node.attrs)]
 
@@ -605,6 +676,11 @@ def _node(record: Sequence[Any], nodes: Sequence[Expr]) -> Expr:
             raise FileFormatError(f"{name} has the attributes {sorted(usual)}")
         fixed = {k: _attribute(k, v, usual[k]) for k, v in attrs.items()}
         return apply(name, *(nodes[_place(k, nodes)] for k in args), **fixed)
+    if kind == "call":
+        name, args, settings = rest
+        if name not in COMPOSITES:
+            raise unknown("composite", name, COMPOSITES)
+        return COMPOSITES[name](*(nodes[_place(k, nodes)] for k in args), **settings)
     raise FileFormatError(f"unknown kind of node {kind!r}")
 
 

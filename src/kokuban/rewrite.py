@@ -16,29 +16,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import reduce
-from inspect import unwrap
 from typing import Any
 
 from kokuban.errors import InternalError
 from kokuban.expr import (
+    Call,
     Expr,
     as_expr,
-    composite_of,
     constant,
     is_number,
-    note_composite,
     number,
     order,
+    plain,
     rebuild,
     require,
     spread,
+    substitute,
 )
 from kokuban.ops import (
-    COMPOSITES,
     count,
     exp,
     expm1,
-    log_softmax,
     logsumexp,
     softmax,
     softplus,
@@ -97,7 +95,30 @@ def simplify_all(expressions: Iterable[Expr]) -> list[Expr]:
     return [done[o] for o in outputs]
 
 
-def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
+def rewritten(expression: Expr) -> list[tuple[Rewrite, Expr]]:
+    """Each rewrite that `simplify` applies, in order, and the whole expression after it.
+
+    The last of them is what `simplify` gives; where it rewrites nothing, the list is
+    empty. Composites are opened first.
+    """
+    (whole,) = plain([expression])
+    table = {entry.name: entry for entry in TABLE}
+    said: list[tuple[str, Expr, Expr]] = []
+    _settle(whole, {}, said)
+    found = []
+    for name, before, after in said:
+        (changed,) = substitute([whole], {before: after})
+        if changed is not whole:
+            found.append((table[name], changed))
+        whole = changed
+    return found
+
+
+def _settle(
+    top: Expr,
+    done: dict[Expr, Expr],
+    said: list[tuple[str, Expr, Expr]] | None = None,
+) -> None:
     """Enter the simple form of everything under `top` into `done`.
 
     Arguments come before what is made of them; a node that changes waits until what it
@@ -115,7 +136,6 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
                 raise _endless(waiting)
             del waiting[node]
             done[node] = done[changed]
-            _keep_name(node, done)
         elif missing := [a for a in node.args if a not in done]:
             stack.extend(reversed(missing))
         else:
@@ -124,6 +144,8 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
                 done[node] = node
             else:
                 waiting[node] = changed, why
+                if said is not None and why:
+                    said.append((why, node, changed))
                 stack.append(changed)
                 if len(waiting) > most:
                     raise _endless(waiting)
@@ -131,9 +153,11 @@ def _settle(top: Expr, done: dict[Expr, Expr]) -> None:
 
 def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
     """What the node becomes next, and by which rewrite; itself where it is simple."""
+    if isinstance(node, Call):
+        return done[node.args[0]], ""
     simple = rebuild(node, tuple(done[a] for a in node.args))
     if simple is not node or node.op is None:
-        return simple, "simpler arguments"
+        return simple, ""
     for rewrite in _by_operation.get(node.op.name, ()):
         new = rewrite.apply(node)
         if new is not None and new is not node:
@@ -142,23 +166,11 @@ def _changed(node: Expr, done: dict[Expr, Expr]) -> tuple[Expr, str]:
 
 
 def _endless(waiting: dict[Expr, tuple[Expr, str]]) -> InternalError:
-    names = [name for _, name in list(waiting.values())[-8:]]
+    names = [name for _, name in list(waiting.values())[-16:] if name]
     return InternalError(
         f"Simplification goes in a circle, by: {', '.join(dict.fromkeys(names))}. "
         "Please report the expression; simplify=False does without."
     )
-
-
-def _keep_name(node: Expr, done: dict[Expr, Expr]) -> None:
-    """A composite whose arguments were simplified can still be written by its name."""
-    known = composite_of(node)
-    if known is not None and done[node] is not node and composite_of(done[node]) is None:
-        name, args, attrs = known
-        if all(a in done for a in args):
-            new_args = tuple(done[a] for a in args)
-            # unwrapped, so that it notes nothing itself
-            if done[node] is unwrap(COMPOSITES[name])(*new_args, **dict(attrs)):
-                note_composite(done[node], name, new_args, dict(attrs))
 
 
 def _is(node: Expr, *names: str) -> bool:
@@ -691,10 +703,14 @@ def _complements(node: Expr) -> Expr | None:
 # ---------------------------------------------------------------- stable forms
 
 
+def _log_of_softmax(u: Expr) -> Expr:
+    return u - logsumexp(u)
+
+
 @_rewrite("log of softmax", "ln(eᵘ/Σeᵘ) = u - ln Σeᵘ, which does not underflow", "log")
 def _log_softmax(node: Expr) -> Expr | None:
     (a,) = node.args
-    return log_softmax(a.args[0]) if _is(a, "softmax") else None
+    return _log_of_softmax(a.args[0]) if _is(a, "softmax") else None
 
 
 @_rewrite("log of sigmoid", "ln σ(u) = -ln(1 + e⁻ᵘ), ln(1 - σ(u)) = -ln(1 + eᵘ)", "log")
@@ -746,7 +762,7 @@ def _exp_log_softmax(node: Expr) -> Expr | None:
     if not _is(a, "subtract"):
         return None
     u = a.args[0]
-    return softmax(u) if a is log_softmax(u) else None
+    return softmax(u) if a is _log_of_softmax(u) else None
 
 
 @_rewrite("exp minus one", "eˣ - 1 without cancellation", "subtract")

@@ -1,4 +1,4 @@
-"""The command line: `kokuban train`, `kokuban predict`, `kokuban check`."""
+"""The command line: `kokuban train`, `predict`, `check` and `explain`."""
 
 from __future__ import annotations
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, predict, train
+from kokuban.cli import check, explain, predict, train
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
+from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
+from kokuban.explain.phrases import LANGUAGES
 from kokuban.nn.activations import BY_NAME
 from kokuban.train.data.target import TASKS
 from kokuban.train.model import ENGINES
@@ -20,7 +22,8 @@ Train a network on a table or on images, use it, and prove its gradient.
   kokuban train digits                            scikit-learn's digits
   kokuban train houses.csv --target price         a table with a header
   kokuban predict houses.safetensors new.csv      answers for new rows
-  kokuban check houses.safetensors houses.csv     the proof"""
+  kokuban check houses.safetensors houses.csv     the proof
+  kokuban explain houses.safetensors              its backpropagation, derived"""
 
 TRAIN = """\
 Train a network and say how well it does on rows it has not seen.
@@ -71,6 +74,19 @@ examples:
   kokuban check net.kb --at values.npz --claim 'W = X^T D' --let 'D = (Y - T) / N'"""
 
 
+EXPLAIN = """\
+Derive the gradient of a loss step by step, as on a blackboard, from the loss back to
+its parameters. WHAT is a model file, or FILE.py:NAME, an expression in a Python file of
+yours, which is run; what has a name there keeps it in the derivation."""
+
+EXPLAIN_EXAMPLES = """\
+examples:
+  kokuban explain digits.safetensors -o digits.html
+  kokuban explain net.py:L --wrt W1 --form entries --lang ja
+  kokuban explain net.py:L --form numbers --at values.npz --entry 1,3
+  kokuban explain net.py:L -o net-numpy.py       a program of both passes"""
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
     top = argparse.ArgumentParser(
@@ -82,6 +98,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version)
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _train(_command(commands, "train", "learn from data", TRAIN, TRAIN_EXAMPLES))
+    _explain(
+        _command(commands, "explain", "derive a gradient", EXPLAIN, EXPLAIN_EXAMPLES)
+    )
     _predict(
         _command(commands, "predict", "answers for raw data", PREDICT, PREDICT_EXAMPLES)
     )
@@ -269,6 +288,51 @@ def _check(command: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="what to differentiate (default: the board's last formula that is 1×1)",
     )
+
+
+def _explain(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=explain.run)
+    add = command.add_argument
+    add("what", metavar="WHAT", help="a model file, or FILE.py:NAME")
+    add(
+        "--wrt",
+        action="append",
+        metavar="NAME",
+        help="derive by this parameter only; more than once for several",
+    )
+    add("--form", choices=FORMS, default=FORMS[0], help="default: matrix")
+    add("--lang", choices=tuple(LANGUAGES), default="en", help="default: en")
+    add(
+        "--layout",
+        choices=LAYOUTS,
+        default=LAYOUTS[0],
+        help="samples in rows (the default), or in columns: all transposed",
+    )
+    add("--detail", choices=DETAILS, default="steps", help="default: steps")
+    add("--at", metavar="FILE", help="values by name for --form numbers, an .npz file")
+    add(
+        "--entry",
+        type=_place,
+        metavar="ROW,COLUMN",
+        help="whose arithmetic is written out, counted from 1 (default: the largest)",
+    )
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"write it there instead; its name ends in {', '.join(explain.KINDS)}",
+    )
+
+
+def _place(text: str) -> tuple[int, int]:
+    """`1,3` as a row and a column."""
+    try:
+        row, column = (int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a row and a column such as 1,3"
+        ) from None
+    return row, column
 
 
 def _separator(group: Group) -> None:

@@ -7,7 +7,7 @@ from inspect import signature
 
 from kokuban import ops
 from kokuban.errors import FormulaError
-from kokuban.expr import Expr, Size, composite_of, order, size, symbols
+from kokuban.expr import Call, Expr, Size, order, size, symbols
 from kokuban.formula.notation import key, tidy
 
 
@@ -73,10 +73,11 @@ def namespace(*expressions: Expr) -> dict[str, Expr]:
         found[s.name] = s
     compared: dict[str, dict[Expr, None]] = {}
     for node in order(expressions):
-        name, args, _ = composite_of(node) or ("", (), ())
-        letters = list(signature(ops.COMPOSITES[name]).parameters) if name else []
+        if not isinstance(node, Call):
+            continue
+        letters = list(signature(ops.COMPOSITES[node.name]).parameters)
         if "t" in letters:
-            for letter, arg in zip(letters, args, strict=False):
+            for letter, arg in zip(letters, node.arguments, strict=False):
                 compared.setdefault(letter.upper(), {})[arg] = None
     single = {n: next(iter(e)) for n, e in compared.items() if len(e) == 1 == len(n)}
     return single | _dimensions_of(expressions) | found

@@ -14,7 +14,7 @@ from inspect import signature
 from typing import ParamSpec
 
 from kokuban.errors import SettingError, ShapeError
-from kokuban.expr import Expr, Value, as_expr, note_composite, size
+from kokuban.expr import COMPOSITES, Expr, Value, as_expr, call, size
 from kokuban.ops.arithmetic import minimum
 from kokuban.ops.elementwise import (
     abs,
@@ -34,14 +34,12 @@ from kokuban.shape import show
 
 P = ParamSpec("P")
 
-COMPOSITES: dict[str, Callable[..., Expr]] = {}
-
 
 def composite(function: Callable[P, Expr]) -> Callable[P, Expr]:
-    """Let the expression that `function` builds be written as a call of it.
+    """Let the expression that `function` builds be a call of it, written by its name.
 
     Parameters annotated `Value` are expressions (or become them), the others numbers or
-    words; an expression among those leaves the result without the short name.
+    words; an expression among those leaves the result without a name.
     """
     name = function.__name__
     parameters = list(signature(function).parameters.values())
@@ -54,10 +52,10 @@ def composite(function: Callable[P, Expr]) -> Callable[P, Expr]:
         weights = bound.pop("weights", None)
         if weights is not None:
             bound["weights"] = as_expr(weights)
-        result = function(*given, **bound)  # type: ignore[arg-type]
-        if not any(isinstance(v, Expr) for v in bound.values()):
-            note_composite(result, name, given, bound)
-        return result
+        body = function(*given, **bound)  # type: ignore[arg-type]
+        if any(isinstance(v, Expr) for v in bound.values()):
+            return body
+        return call(name, body, given, bound)
 
     COMPOSITES[name] = named
     return named

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from kokuban.errors import KokubanError
-from kokuban.expr import Expr, Symbol, is_number, number, order, rebuild, written
+from kokuban.expr import Expr, Symbol, is_number, number, order, plain, rebuild, written
 from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
 from kokuban.run.plan import BATCH, PRODUCTS, Argument, Instruction, Plan, Step, Target
 from kokuban.run.schedule import Group, Task, copied, scheduled
@@ -45,7 +45,7 @@ def lower(
             f"The native engine cannot give {both[0].name} as a result, since it takes a "
             "new value."
         )
-    every, written_as = _expanded([*outputs, *(assigned or {}).values()])
+    every, written_as = _expanded(plain([*outputs, *(assigned or {}).values()]))
     outputs, new_values = every[: len(outputs)], every[len(outputs) :]
     tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
     return _Emission(outputs, tasks.all, bool(assigned), written_as).plan

@@ -19,6 +19,7 @@ from kokuban.expr import (
     Size,
     Symbol,
     order,
+    plain,
     require,
     symbols,
     uses,
@@ -48,9 +49,9 @@ class Program:
     """Expressions prepared to be run together many times; common parts run once."""
 
     def __init__(self, outputs: Sequence[Expr]) -> None:
-        self.outputs = tuple(outputs)
-        self.symbols = symbols(outputs)
-        nodes = order(outputs)
+        self.outputs = tuple(plain(outputs))
+        self.symbols = symbols(self.outputs)
+        nodes = order(self.outputs)
         place = {node: k for k, node in enumerate(nodes)}
         implicit = _implicit(self.outputs)
         for node in implicit:
@@ -58,7 +59,7 @@ class Program:
         self._leaves = [(place[n], n) for n in nodes if n.op is None]
         work = [n for n in nodes if n.op is not None and n not in implicit]
         self._steps = _schedule(self.outputs, work, place)
-        self._slots = [place[o] for o in outputs]
+        self._slots = [place[o] for o in self.outputs]
         self._count = len(nodes)
 
     def __call__(

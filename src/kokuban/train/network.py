@@ -9,9 +9,9 @@ from typing import Any
 from kokuban import ops
 from kokuban.errors import ExpressionError, FileFormatError, SettingError
 from kokuban.expr import (
+    Call,
     Expr,
     Symbol,
-    composite_of,
     from_records,
     input,
     order,
@@ -22,7 +22,6 @@ from kokuban.expr import (
 from kokuban.nn import Build, Layer, Loss
 from kokuban.nn.build import Initial
 from kokuban.nn.init import named
-from kokuban.rewrite import simplify
 
 WEIGHTS = input("weights", ("N", 1))  # how much each sample counts
 
@@ -138,7 +137,7 @@ def from_layers(net: Layer, loss: Loss, inputs: int | None) -> Network:
         loss.compare(scores, t),
         weighted,
         loss.compare(plain, t),
-        simplify(loss.link(plain)),
+        loss.link(plain),
         training.updates,
         tuple(training.outputs),
         {**prediction.initial, **training.initial},
@@ -164,12 +163,11 @@ def from_expressions(loss: Expr, output: Expr | None) -> Network:
         raise ExpressionError(f"A loss is one number, 1×1; {loss!r} is {loss.shape}.")
     if not symbols([loss], "parameter"):
         raise ExpressionError(f"{loss!r} has no parameter to learn.")
-    known = composite_of(loss)
     classes = False
-    if known is not None:
-        link, classes = LINKS.get(known[0], (ops.identity, False))
-        if output is None and len(known[1]) == 2:
-            output = link(known[1][0])
+    if isinstance(loss, Call):
+        link, classes = LINKS.get(loss.name, (ops.identity, False))
+        if output is None and len(loss.arguments) == 2:
+            output = link(loss.arguments[0])
     initial: dict[Symbol, Initial] = {
         s: named("zeros" if s.shape[0] == 1 and s.shape[1] != 1 else "glorot")
         for s in symbols([loss], "parameter")

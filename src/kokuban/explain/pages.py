@@ -1,0 +1,367 @@
+"""A page as text, Markdown, LaTeX, HTML and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib import import_module
+from typing import Any
+
+from kokuban.errors import SettingError
+from kokuban.explain import text as in_text
+from kokuban.explain.latex import escaped, latex as in_latex
+from kokuban.explain.layout import Box, Row, Struck, Text, sign
+from kokuban.explain.mathml import mathml
+from kokuban.explain.page import Line, Page, Part, Prose, Step
+from kokuban.explain.phrases import LANGUAGES
+from kokuban.explain.style import SCRIPT, STYLE
+
+WIDTH = 88  # columns of a terminal
+FORMULA = 60  # of them for a formula, before its shape
+
+
+def _word(page: Page, key: str) -> str:
+    return LANGUAGES[page.lang].words[key]
+
+
+# ---------------------------------------------------------------- text
+
+
+def text(page: Page) -> str:
+    """The page for a terminal."""
+    out = _filled(_sentence(page.title), "  ")
+    out += [line for note in page.notes for line in _filled(_sentence(note), "")]
+    known = [f"{in_text.text(a)} {in_text.text(b)}" for a, b in page.symbols]
+    out += ["", *_wrapped(known)]
+    out += [line for f in page.forward for line in _text_line(f, "  ")]
+    for step in page.steps:
+        out += ["", *_text_step(step)]
+    return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _wrapped(words: Sequence[str]) -> list[str]:
+    lines = [" "]
+    for word in words:
+        if len(lines[-1]) + len(word) > WIDTH:
+            lines.append(" ")
+        lines[-1] += f" {word}  "
+    return lines
+
+
+def _sentence(said: Prose) -> str:
+    return "".join(p if isinstance(p, str) else in_text.text(p) for p in said)
+
+
+def _text_step(step: Step) -> list[str]:
+    reason = f": {_sentence(step.reason)}" if step.reason else ""
+    out = _filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
+    for line in (*step.lines, *step.struck):
+        out += _text_line(line, "     ")
+    for remark in step.remarks:
+        out += _filled(f"     {_sentence(remark)}", "     ")
+    return out
+
+
+def _text_line(line: Line, indent: str) -> list[str]:
+    """A chain of equations: in one line where it fits, else one part to a line."""
+    whole = _equation(line.left, line.parts)
+    plain = not any(p.reason for p in line.parts)
+    fits = len(whole.lines) == 1 and in_text.width(whole.lines[0]) < FORMULA - 6
+    if plain and fits:
+        return _with_margin(whole, line.shape, (), indent)
+    left = in_text.beside([] if line.left is None else [in_text.block(line.left)])
+    blank = in_text.Block((" " * in_text.width(left.lines[left.base]),))
+    out: list[str] = []
+    for k, part in enumerate(line.parts):
+        first = left if k == 0 else blank
+        equals = [] if line.left is None else [in_text.block(sign(part.relation))]
+        start = in_text.beside([first, *equals])
+        used = in_text.width(start.lines[start.base])
+        pieces = _pieces(part.box, WIDTH - len(indent) - used)
+        for n, piece in enumerate(pieces):
+            last = n == len(pieces) - 1
+            before = start if n == 0 else in_text.Block((" " * used,))
+            own = in_text.beside([before, in_text.block(piece)])
+            shape = line.shape if last and k == len(line.parts) - 1 else None
+            out += _with_margin(own, shape, part.reason if last else (), indent)
+    return out
+
+
+def _with_margin(
+    block: in_text.Block, shape: Box | None, reason: Prose, indent: str
+) -> list[str]:
+    """A formula, at its right its shape and why; the why below where it is long."""
+    why = _sentence(reason)
+    lines = [f"{indent}{line}" for line in block.lines]
+    base = lines[block.base]
+    if shape is not None:
+        base = f"{in_text.padded(base, FORMULA)}  {in_text.text(shape)}"
+    if why and in_text.width(base) + in_text.width(why) + 3 <= WIDTH:
+        base, why = f"{base}   {why}", ""
+    lines[block.base] = base
+    return [*lines, *_filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
+
+
+def _pieces(box: Box, room: int) -> list[Box]:
+    """A formula in pieces that fit into a line each, cut before signs of operations."""
+    items, pieces = _flat_items(box), list[Box]()
+    while True:
+        cut = 0
+        for k in range(1, len(items)):
+            piece = in_text.block(Row(tuple(items[:k])))
+            if max(map(in_text.width, piece.lines)) > room and cut:
+                break
+            if isinstance(mark := items[k], Text) and mark.kind == "binary":
+                cut = k
+        else:
+            whole = in_text.block(Row(tuple(items)))
+            if not cut or max(map(in_text.width, whole.lines)) <= room:
+                return [*pieces, Row(tuple(items))]
+        pieces.append(Row(tuple(items[:cut])))
+        items = items[cut:]
+
+
+def _flat_items(box: Box) -> list[Box]:
+    if isinstance(box, Row):
+        return [inner for item in box.items for inner in _flat_items(item)]
+    return [box]
+
+
+def _filled(sentence: str, indent: str) -> list[str]:
+    """A sentence in lines of a terminal's width; Japanese breaks anywhere."""
+    pieces = re.findall(
+        r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", sentence
+    )
+    lines, line = [], ""
+    for piece in pieces:
+        if in_text.width(line + piece.rstrip()) > WIDTH and piece not in "、。":
+            lines.append(line)
+            line = indent + piece.lstrip()
+        else:
+            line += piece
+    return [*lines, line]
+
+
+def _equation(left: Box | None, parts: Iterable[Part]) -> in_text.Block:
+    blocks = [] if left is None else [in_text.block(left)]
+    for part in parts:
+        if blocks:
+            blocks.append(in_text.block(sign(part.relation)))
+        blocks.append(in_text.block(part.box))
+    return in_text.beside(blocks)
+
+
+# ---------------------------------------------------------------- LaTeX and Markdown
+
+
+def _latex_prose(said: Prose) -> str:
+    return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
+
+
+def _latex_reason(said: Prose) -> str:
+    """A reason at the right of an equation, in a narrow column."""
+    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
+
+
+def _aligned_line(line: Line, reasons: bool = True) -> str:
+    """One equation for `aligned`: the left side, &=, parts one below the other."""
+    rows = []
+    for k, part in enumerate(line.parts):
+        left = "" if k or line.left is None else in_latex(line.left)
+        relation = in_latex(sign(part.relation)) if line.left is not None else ""
+        why = _latex_reason(part.reason) if part.reason and reasons else ""
+        rows.append(f"{left} &{relation} {in_latex(part.box)}{why}")
+    return " \\\\\n".join(rows)
+
+
+def _display(lines: Sequence[Line]) -> str:
+    inner = " \\\\\n".join(_aligned_line(line) for line in lines)
+    return f"\\begin{{aligned}}\n{inner}\n\\end{{aligned}}"
+
+
+def aligned(page: Page) -> str:
+    """All lines of the page in one `aligned`, for a notebook."""
+    lines = [Line(line.left, line.parts, None) for line in page.lines()]
+    return _display([Line(x.left, tuple(Part(p.box) for p in x.parts)) for x in lines])
+
+
+def latex(page: Page, document: bool = False) -> str:
+    """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
+    out = [rf"\noindent\textbf{{{_latex_prose(page.title)}}}\par"]
+    out += [_latex_prose(note) + r"\par" for note in page.notes]
+    known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
+    out += ["$" + r",\quad ".join(known) + "$", ""]
+    out += [f"\\[\n{_display(page.forward)}\n\\]"]
+    for step in page.steps:
+        reason = f": {_latex_prose(step.reason)}" if step.reason else ""
+        out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
+        out += [f"\\[\n{_display(step.lines)}\n\\]"]
+        out += [f"\\[\n{_display([line])}\n\\]" for line in step.struck]
+        out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
+    body = "\n".join(out) + "\n"
+    if not document:
+        return body
+    extra = _JAPANESE if page.lang == "ja" else ""
+    head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
+    return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
+
+
+# upLaTeX sets Japanese by itself; the two other engines need a package each.
+_JAPANESE = r"""\usepackage{iftex}
+\ifLuaTeX\usepackage{luatexja}\fi
+\ifPDFTeX\usepackage{CJKutf8}
+\AtBeginDocument{\begin{CJK}{UTF8}{min}}\AtEndDocument{\end{CJK}}\fi
+"""
+
+
+def markdown(page: Page) -> str:
+    """The page in Markdown, formulas in LaTeX between dollar signs."""
+    out = [f"# {_markdown_prose(page.title)}", ""]
+    out += [f"- {_markdown_prose(note)}" for note in page.notes]
+    known = (f"${in_latex(a)}$: ${in_latex(b)}$" for a, b in page.symbols)
+    out += ["", ", ".join(known), "", f"## {_word(page, 'forward')}", ""]
+    out += ["$$", _display(page.forward), "$$", "", f"## {_word(page, 'backward')}", ""]
+    for step in page.steps:
+        reason = f": {_markdown_prose(step.reason)}" if step.reason else ""
+        out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", _display(step.lines)]
+        out += ["$$", ""]
+        for line in step.struck:
+            plain = _markdown_line(line)
+            out += [f"~~{plain}~~", ""]
+        out += [item for r in step.remarks for item in (_markdown_prose(r), "")]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _markdown_line(line: Line) -> str:
+    boxes = [p.box.body if isinstance(p.box, Struck) else p.box for p in line.parts]
+    return " ".join(f"${in_latex(b)}$" for b in boxes)
+
+
+def _markdown_prose(said: Prose) -> str:
+    return "".join(
+        re.sub(r"([*_`$\\])", r"\\\1", p) if isinstance(p, str) else f"${in_latex(p)}$"
+        for p in said
+    )
+
+
+# ---------------------------------------------------------------- HTML
+
+
+def _html_prose(said: Prose) -> str:
+    return "".join(escape(p) if isinstance(p, str) else mathml(p) for p in said)
+
+
+def _html_line(line: Line) -> str:
+    rows = []
+    for k, part in enumerate(line.parts):
+        left = "" if k or line.left is None else mathml(line.left, display=True)
+        relation = mathml(sign(part.relation)) if line.left is not None else ""
+        last = k == len(line.parts) - 1
+        shape = mathml(line.shape) if last and line.shape is not None else ""
+        rows.append(
+            f'<tr><td class="left">{left}</td><td>{relation}</td>'
+            f'<td class="right">{mathml(part.box, display=True)}</td>'
+            f'<td class="shape">{shape}</td>'
+            f'<td class="why">{_html_prose(part.reason)}</td></tr>'
+        )
+    return "\n".join(rows)
+
+
+def _html_lines(lines: Iterable[Line]) -> str:
+    return f'<table class="lines">{"".join(_html_line(x) for x in lines)}</table>'
+
+
+def html(page: Page, fragment: bool = False) -> str:
+    """One page with nothing to load; pointing at a term lights it everywhere."""
+    known = "".join(
+        f"<li>{mathml(a)} <span class='shape'>{mathml(b)}</span></li>"
+        for a, b in page.symbols
+    )
+    out = [
+        f'<article class="kokuban" lang="{page.lang}">',
+        f"<h1>{_html_prose(page.title)}</h1>",
+        '<ul class="notes">',
+        *(f"<li>{_html_prose(note)}</li>" for note in page.notes),
+        f'</ul><ul class="symbols">{known}</ul>',
+        f"<h2>{escape(_word(page, 'forward'))}</h2>",
+        _html_lines(page.forward),
+        f"<h2>{escape(_word(page, 'backward'))}</h2><ol>",
+    ]
+    for step in page.steps:
+        reason = (
+            f'<p class="reason">{_html_prose(step.reason)}</p>' if step.reason else ""
+        )
+        out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", _html_lines(step.lines)]
+        if step.struck:
+            out.append(f'<div class="wrong">{_html_lines(step.struck)}')
+            out += [f"<p>{_html_prose(r)}</p>" for r in step.remarks]
+            out.append("</div>")
+        else:
+            out += [f"<p>{_html_prose(r)}</p>" for r in step.remarks]
+        out.append("</li>")
+    out.append("</ol></article>")
+    body = f"<style>{STYLE}</style>\n" + "\n".join(out) + f"\n<script>{SCRIPT}</script>"
+    if fragment:
+        return body
+    plain = " ".join(_sentence(page.title).split())
+    return (
+        f'<!DOCTYPE html>\n<html lang="{page.lang}">\n<head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{escape(plain)}</title></head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+# ---------------------------------------------------------------- pictures
+
+MARGIN, GAP = 12.0, 14.0
+
+
+def svg(page: Page) -> str:
+    """The page's formulas as one SVG picture, drawn by ziamath."""
+    ziamath = _pictures("ziamath")
+    y, widest, parts = MARGIN, 0.0, list[str]()
+    for line in page.lines():
+        picture = ziamath.Math(_flat(line))
+        width, height = picture.getsize()
+        inner: str = picture.svg()
+        parts.append(f'<svg x="{MARGIN}" y="{y:.1f}"{inner[inner.index("<svg") + 4 :]}')
+        if line.left is None:  # struck out: its own stroke is a matter of style sheets
+            middle = y + height / 2
+            parts.append(
+                f'<line x1="{MARGIN}" x2="{MARGIN + width:.1f}" y1="{middle:.1f}" '
+                f'y2="{middle:.1f}" stroke="#b3261e" stroke-width="2"/>'
+            )
+        y += height + GAP
+        widest = max(widest, width)
+    size = f"{widest + 2 * MARGIN:.0f}", f"{y:.0f}"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="0 0 {size[0]} {size[1]}">\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def png(page: Page, zoom: int) -> bytes:
+    """The same picture on white, `zoom` times as large, drawn by resvg."""
+    drawn: bytes = _pictures("resvg_py").svg_to_bytes(
+        svg_string=svg(page), background="white", zoom=zoom
+    )
+    return bytes(drawn)
+
+
+def _pictures(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError:
+        raise SettingError(
+            f"Pictures need {module}: pip install kokuban[pictures]."
+        ) from None
+
+
+def _flat(line: Line) -> str:
+    items: list[Box] = [] if line.left is None else [line.left]
+    for part in line.parts:
+        if items:
+            items.append(sign(part.relation))
+        items.append(part.box)
+    return mathml(Row(tuple(items)))
