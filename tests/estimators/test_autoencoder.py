@@ -25,7 +25,7 @@ from kokuban.estimators.network import (
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
-    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
+    "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 

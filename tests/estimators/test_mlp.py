@@ -29,14 +29,16 @@ from kokuban.estimators.network import (
     Hidden,
     loss_and_gradients,
     perceptron,
+    program,
 )
 from kokuban.nn.activations import BY_NAME
+from kokuban.run import compiled
 from kokuban.train import loop
 from kokuban.train.network import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
-    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
+    "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 
@@ -501,3 +503,17 @@ def test_digits_are_learned() -> None:
     x, y = load_digits(return_X_y=True)
     fitted = MLPClassifier(random_state=0).fit(x[:1200] / 16, y[:1200])
     assert fitted.score(x[1200:] / 16, y[1200:]) > 0.92
+
+
+def test_lbfgs_says_that_it_runs_on_numpy(
+    iris: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "native", lambda: None)
+    compiled.say_on_numpy.cache_clear()
+    loss_and_gradients.cache_clear()
+    program.cache_clear()
+    with pytest.warns(UserWarning, match="lbfgs runs on NumPy, not on the native engine"):
+        MLPClassifier((4,), solver="lbfgs", max_iter=50, tol=0.1).fit(*iris)
+    compiled.say_on_numpy.cache_clear()
+    loss_and_gradients.cache_clear()
+    program.cache_clear()

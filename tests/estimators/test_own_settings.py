@@ -30,7 +30,7 @@ from kokuban.expr import Expr
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
-    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
+    "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 Data = tuple[np.ndarray, np.ndarray]

@@ -22,7 +22,7 @@ from kokuban.run.vm import native
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
-    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
+    "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
 )
 ENGINES = ["numpy"] if native() is None else ["numpy", "native"]
 CLOSE = {"rtol": 0, "atol": 1e-6}

@@ -21,7 +21,7 @@ from kokuban.train.files import load_arrays, save_arrays
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",  # short fits, on purpose
-    "ignore:Training runs on NumPy:UserWarning",  # where nothing was compiled
+    "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
 )
 
 X, Y = load_iris(return_X_y=True, as_frame=True)

@@ -260,14 +260,14 @@ def test_without_the_native_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for module in (compiled, train_native):
         monkeypatch.setattr(module, "native", lambda: None)
-    train_native._say_once.cache_clear()
+    compiled.say_on_numpy.cache_clear()
     x = np.random.default_rng(3).normal(size=(64, 20))
     t = (x[:, 0] > 0).astype(int)
     model = kb.Model(net(), loss="softmax_cross_entropy")
     with pytest.warns(UserWarning, match="without a compiler"):
         model.fit(x, t, epochs=2)
     model.fit(x, t, epochs=2)
-    train_native._say_once.cache_clear()
+    compiled.say_on_numpy.cache_clear()
     assert model.predict(x).shape == (64, 5)
     assert np.isfinite(model.evaluate(x, t)["loss"])
     with pytest.raises(SettingError, match="without a compiler"):

@@ -11,6 +11,7 @@ import numpy as np
 from kokuban.estimators.network import Problem, loss_and_gradients, program
 from kokuban.estimators.rows import Data, mean_in_blocks
 from kokuban.expr import Symbol
+from kokuban.run.compiled import say_on_numpy
 from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Arrays
 
@@ -56,6 +57,8 @@ def minimise(
     from scipy.optimize import minimize
 
     slope = loss_and_gradients(problem)
+    if slope.on_numpy:
+        say_on_numpy("Training with lbfgs", slope.on_numpy)
 
     def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         values = {**start, **_unpacked(problem, start, x)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,23 +17,34 @@ from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native
 
 BLOCK = 256  # rows that a prediction takes at a time
+NO_COMPILER = "this installation was built without a compiler"
+
+
+@cache
+def say_on_numpy(what: str, reason: str) -> None:
+    """Warn, once, that something runs on NumPy and why."""
+    warnings.warn(
+        f"{what} runs on NumPy, not on the native engine: {reason}", stacklevel=2
+    )
 
 
 class Compiled:
     """Several expressions, run together on the native engine or, without it, on NumPy.
 
-    Native buffers are made for the largest number of rows met so far.
+    Native buffers are made for the largest number of rows met so far. `on_numpy` says why
+    NumPy must do, or nothing.
     """
 
     def __init__(self, outputs: Sequence[Expr]) -> None:
         self.outputs = tuple(outputs)
         self._program = Program(outputs)
         self._plan: Plan | None = None
-        if native() is not None:
+        self.on_numpy = "" if native() is not None else NO_COMPILER
+        if not self.on_numpy:
             try:
                 self._plan = lower(outputs)
-            except NotLowered:
-                self._plan = None  # training tells, where it matters
+            except NotLowered as error:
+                self.on_numpy = str(error)
         self._machines: dict[np.dtype[Any], tuple[int, Machine]] = {}
 
     def __call__(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from kokuban.errors import SettingError
 from kokuban.expr import Expr, Symbol
+from kokuban.run.compiled import NO_COMPILER, say_on_numpy
 from kokuban.run.lower import NotLowered, lower
 from kokuban.run.plan import Plan
 from kokuban.run.threads import num_threads
@@ -18,11 +18,6 @@ from kokuban.run.vm import Machine, native
 from kokuban.train.state import State
 
 BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
-
-
-@cache
-def _say_once(message: str) -> None:
-    warnings.warn(message, stacklevel=2)
 
 
 @lru_cache(maxsize=32)
@@ -48,7 +43,7 @@ def native_for(
     """
     reason = None
     if native() is None:
-        reason = "this installation was built without a compiler"
+        reason = NO_COMPILER
     else:
         try:
             plan = training_plan(settings[2], tuple(data), tuple(assigned.items()))
@@ -57,7 +52,7 @@ def native_for(
             reason = str(error)
     if engine == "native":
         raise SettingError(f"engine='native' cannot run this: {reason}.")
-    _say_once(f"Training runs on NumPy, not on the native engine: {reason}")
+    say_on_numpy("Training", reason)
     return None
 
 
