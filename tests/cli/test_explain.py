@@ -92,3 +92,18 @@ def test_wrong_input(run: Any, net: str, words: tuple[str, ...], said: str) -> N
     assert done.code == 1
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_board(run: Any) -> None:
+    text = (
+        "X: N x 2\nT: N x 3\nW: 2 x 3\nM = X W\nY = softmax(M)\nE = cross_entropy(Y, T)\n"
+    )
+    Path("net.kb").write_text(text, encoding="utf-8")
+    done = run("explain", "net.kb", "--wrt", "W")
+    assert done.code == 0, done.err
+    assert "M = X W" in done.out
+    assert "∂E/∂W = Xᵀ" in done.out
+    Path("net.kb").write_bytes(b"X: N x\xff 2")
+    done = run("explain", "net.kb")
+    assert done.code != 0
+    assert "Traceback" not in done.err

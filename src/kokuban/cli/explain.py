@@ -22,6 +22,7 @@ from kokuban.errors import (
 )
 from kokuban.explain import Derivation, derive
 from kokuban.expr import Expr, order, symbols
+from kokuban.formula import board
 from kokuban.train import load
 from kokuban.train.files import write_atomically
 
@@ -69,8 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _loss(what: str) -> tuple[Expr, dict[Expr, str]]:
-    """The loss that WHAT names, and the names that its parts have in a Python file."""
+    """The loss that WHAT names, and the names that its parts have where it stands."""
     path, found, name = what.rpartition(".py:")
+    if Path(what).suffix == ".kb":
+        given = board(Path(what))
+        return given.loss, _own_names(given.loss, given)
     if not found:
         return load(what).network.loss, {}
     space = _run(f"{path}.py")
@@ -80,12 +84,17 @@ def _loss(what: str) -> tuple[Expr, dict[Expr, str]]:
         raise ExpressionError(
             f"{path}.py has no expression {name!r}.{nearest(name, known)}"
         )
+    return loss, _own_names(loss, space)
+
+
+def _own_names(loss: Expr, space: Mapping[str, Any]) -> dict[Expr, str]:
+    """What the parts of a loss are called in a name space."""
     inside = {n for n in order([loss], by_name=True) if n.op is not None}
     names: dict[Expr, str] = {}
     for own, value in space.items():
         if isinstance(value, Expr) and value in inside and not own.startswith("_"):
             names.setdefault(value, own)
-    return loss, names
+    return names
 
 
 def _run(path: str) -> Mapping[str, Any]:

@@ -76,8 +76,9 @@ examples:
 
 EXPLAIN = """\
 Derive the gradient of a loss step by step, as on a blackboard, from the loss back to
-its parameters. WHAT is a model file, or FILE.py:NAME, an expression in a Python file of
-yours, which is run; what has a name there keeps it in the derivation."""
+its parameters. WHAT is a board, FILE.kb; a model file; or FILE.py:NAME, an expression
+in a Python file of yours, which is run. What has a name there keeps it in the
+derivation."""
 
 EXPLAIN_EXAMPLES = """\
 examples:
@@ -293,7 +294,7 @@ def _check(command: argparse.ArgumentParser) -> None:
 def _explain(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run=explain.run)
     add = command.add_argument
-    add("what", metavar="WHAT", help="a model file, or FILE.py:NAME")
+    add("what", metavar="WHAT", help="FILE.kb, a model file, or FILE.py:NAME")
     add(
         "--wrt",
         action="append",
