@@ -303,6 +303,7 @@ void bind_engine(nb::module_& m, const char* name) {
 extern "C" __attribute__((visibility("default"))) int kokuban_engine() { return 1; }
 
 NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // engines that caches hold live to the process's end
   nb::register_exception_translator([](const std::exception_ptr& p, void*) {
     try {
       std::rethrow_exception(p);
