@@ -394,3 +394,21 @@ def test_ctrl_c_within_a_long_step_leaves_whole_steps() -> None:
         again = kb.Model(net, loss="softmax_cross_entropy")
         again.fit(x, t, epochs=steps, **settings)
         assert all(np.array_equal(model.values[s], again.values[s]) for s in again.values)
+
+
+@pytest.mark.parametrize("error", [kb.errors.StorageError, KeyboardInterrupt])
+def test_what_breaks_off_a_run_loses_nothing(
+    error: type[BaseException], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(run: Any) -> None:
+        if run.epoch == 3:
+            raise error("no more room")
+
+    monkeypatch.setattr("kokuban.train.fit.Run.save", save)
+    monkeypatch.setattr("kokuban.train.fit.Run._interrupted", lambda run: save(run))
+    model, again = classifier(), classifier()
+    with pytest.raises(error):
+        model.fit(X, LABELS, epochs=5, checkpoint=tmp_path / "run.safetensors")
+    again.fit(X, LABELS, epochs=3)
+    assert all(np.array_equal(model.values[s], again.values[t]) for s, t in
+               zip(model.values, again.values, strict=True))  # fmt: skip

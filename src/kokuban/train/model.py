@@ -11,7 +11,6 @@ import numpy as np
 from kokuban.errors import (
     DataError,
     FileFormatError,
-    NonFiniteError,
     NotFittedError,
     SettingError,
     unknown,
@@ -265,7 +264,7 @@ class Model:
             run.load()
         try:
             self._keep(run.go())
-        except NonFiniteError:
+        except BaseException:  # whatever ends it, what was learned is not lost
             last = run.trainer.values
             if all(np.isfinite(v).all() for v in last.values()):
                 self._keep(last)
