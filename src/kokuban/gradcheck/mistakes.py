@@ -17,6 +17,20 @@ from kokuban.gradcheck.sweep import Edge, is_function, slope
 from kokuban.ops import ones, sum, zeros
 from kokuban.shape import SCALAR
 
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One named mistake. `name` is stable; `en` and `ja` say it in a sentence."""
+
+    name: str
+    en: str
+    ja: str
+
+    def text(self, lang: str = "en") -> str:
+        """The mistake in a sentence."""
+        return self.ja if lang == "ja" else self.en
+
+
 Make = Callable[[Edge, Expr], "Expr | None"]
 
 
@@ -129,8 +143,8 @@ def _at_input(e: Edge, g: Expr) -> Expr | None:
     assert e.y.op is not None
     (rule,) = e.y.op.vjp
     assert rule is not None
-    share: Expr = rule(g, e.x, e.x)
-    return share
+    result: Expr = rule(g, e.x, e.x)
+    return result
 
 
 @_row(
@@ -480,7 +494,8 @@ def _multiplied(e: Edge, g: Expr) -> Expr | None:
 def _exponent_forgotten(e: Edge, g: Expr) -> Expr | None:
     if not _named(e, "power"):
         return None
-    return e.share(g) / dict(e.y.attrs)["exponent"]
+    exponent: float = dict(e.y.attrs)["exponent"]
+    return e.share(g) / exponent
 
 
 @_row(
