@@ -6,7 +6,7 @@ claim is decided by their values at some points.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -28,14 +28,10 @@ Found = tuple[tuple[Mistake, ...], int | None]  # and the line where it goes wro
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Where formulas are evaluated, and how close equal values come.
-
-    random   whether drawn so that no size of a dimension passes for another
-    """
+    """Where formulas are evaluated, and how close equal values come."""
 
     at: tuple[tuple[Values, dict[str, int]], ...]
     close: float
-    random: bool
 
     def __call__(self, formulas: Sequence[Expr]) -> list[list[Matrix]]:
         """Each formula's values at every point."""
@@ -61,10 +57,11 @@ class Search:
         points: Points,
         way: Way | None,
         known: Sequence[Expr],
+        shown: Mapping[str, int],
     ) -> None:
         self.mine, self.right, self.points, self.way = mine, right, points, way
         (self.true,) = points([right])
-        self.known = known
+        self.known, self.shown = known, shown
         self.what = "it" if way is None else "the gradient"
 
     @property
@@ -149,7 +146,7 @@ class Search:
         mistake = Mistake(
             "factor",
             f"right but for a factor: {en}",
-            f"定数倍だけ違う: すべての成分が {first:.4g} 倍になっている。",
+            f"定数倍だけ違う: どの成分も {first:.4g} 倍になっている。",
         )
         yield (mistake,), None
 
@@ -166,7 +163,7 @@ class Search:
         places += ", …" if len(bad) > 4 else ""
         mistake = Mistake(
             "entries",
-            f"only {len(bad)} of {true.size} entries are wrong: {places}.",
+            f"wrong in {len(bad)} of {true.size} entries only: {places}.",
             f"{true.size} 個の成分のうち {len(bad)} 個だけが違う: {places}。",
         )
         yield (mistake,), None
@@ -248,7 +245,8 @@ class Search:
                 if second
                 else Mistake(
                     "sign",
-                    f"right but for the sign: yours is -1 times {self.what}.",
+                    f"right but for the sign: yours is -1 times {self.what} in every "
+                    "entry.",
                     "符号だけが逆である。",
                 )
             )
@@ -260,8 +258,8 @@ class Search:
     def _times(self, factor: Factor, second: bool) -> Mistake:
         name = "batch-mean" if factor.samples else "factor"
         number = f"{factor}"
-        if not self.points.random and factor.samples:
-            number += f" (= {factor.value(self.points.at[0][1]):.4g})"
+        if factor.samples and self.shown:
+            number += f" (= {factor.value(self.shown):.4g})"
         if second:
             return Mistake(
                 name,
@@ -270,8 +268,9 @@ class Search:
             )
         return Mistake(
             name,
-            f"right but for a factor: yours is {number} times {self.what}.",
-            f"定数倍だけ違う: {number} 倍になっている。",
+            f"right but for a factor: yours is {number} times {self.what} in "
+            "every entry.",
+            f"定数倍だけ違う: どの成分も {number} 倍になっている。",
         )
 
     # ------------------------------------------------------------ the step
