@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from kokuban.expr import Expr, order, plain
+from kokuban.expr import Expr, order, plain, rebuild
 from kokuban.gradcheck.candidates import Candidate, Way, formulas
 from kokuban.gradcheck.factors import Factor, factors
 from kokuban.gradcheck.inputs import Values, run
@@ -34,9 +34,20 @@ class Points:
     close: float
 
     def __call__(self, formulas: Sequence[Expr]) -> list[list[Matrix]]:
-        """Each formula's values at every point."""
-        found = [run(formulas, values, sizes) for values, sizes in self.at]
+        """Each formula's values at every point; the rows of targets may have any sum."""
+        bare = _unmarked(formulas)
+        found = [run(bare, values, sizes) for values, sizes in self.at]
         return [list(values) for values in zip(*found, strict=True)]
+
+
+def _unmarked(formulas: Sequence[Expr]) -> list[Expr]:
+    """Without the marks that rows sum to 1: in a wrong formula they may not."""
+    bare: dict[Expr, Expr] = {}
+    for node in order(plain(formulas)):
+        args = tuple(bare[a] for a in node.args)
+        marked = node.op is not None and node.op.name == "distribution"
+        bare[node] = args[0] if marked else rebuild(node, args)
+    return [bare[f] for f in plain(formulas)]
 
 
 @dataclass(frozen=True, slots=True)
