@@ -259,7 +259,7 @@ def _random(claim: Claim, known: Sequence[Expr], seed: int) -> Points | None:
     for draw in (_normal, _positive):
         points = []
         for round_ in range(POINTS):
-            sizes = trial.sizes(round_)
+            sizes = trial.sizes(5 * round_)  # further apart than the numbers
             values = trial.values(sizes, partial(draw, trial.rng), 1.0)
             points.append((values, sizes))
         found = Points(tuple(points), CLOSE)

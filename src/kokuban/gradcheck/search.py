@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -99,10 +100,10 @@ class Search:
         others_values = self._evaluated(others)
         yield from self._direct(others, others_values)
         yield from self._constant()
-        yield from self._with_after(singles, values)
-        yield from self._with_after(written, written_values)
-        yield from self._with_after(others, others_values)
-        yield from self._in_pairs()
+        every = [*singles, *written, *others]
+        every_value = [*values, *written_values, *others_values]
+        yield from self._with_after(every, every_value)
+        yield from self._in_pairs(every, every_value)
         yield from self._few_entries()
 
     def _evaluated(self, candidates: Sequence[Candidate]) -> list[list[Matrix]]:
@@ -136,11 +137,22 @@ class Search:
             _, candidate, after = best
             yield candidate.mistakes + after.mistakes, self._line(candidate)
 
-    def _in_pairs(self) -> Iterator[Found]:
-        """Two mistakes on the way back."""
+    def _in_pairs(
+        self, candidates: Sequence[Candidate], values: Sequence[Sequence[Matrix]]
+    ) -> Iterator[Found]:
+        """Two mistakes on the way back.
+
+        Of those with the same effect one is taken, and none that is a factor only.
+        """
         if self.way is None:
             return
-        for tried in batched(self.way.pairs(PAIRS), BATCH):
+        distinct: dict[bytes, Candidate] = {}
+        for candidate, (value, *_) in zip(candidates, values, strict=True):
+            if _ratio(value, self.true[0], self.points.close) is None:
+                key = np.float32(value).tobytes()
+                distinct.setdefault(key, candidate)
+        pairs = islice(self.way.pairs(list(distinct.values())), PAIRS)
+        for tried in batched(pairs, BATCH):
             yield from self._direct(tried, self._evaluated(tried))
 
     def _constant(self) -> Iterator[Found]:
@@ -329,6 +341,7 @@ def _ratio(mine: Matrix, true: Matrix, rtol: float) -> float | None:
     """The number that the one matrix is of the other, if it is one."""
     if mine.shape != true.shape or not np.all(np.isfinite(true)):
         return None
-    size = float(np.sum(true * true))
-    ratio = float(np.sum(mine * true)) / size if size else 0.0
+    with np.errstate(all="ignore"):
+        size = float(np.sum(true * true))
+        ratio = float(np.sum(mine * true)) / size if size else 0.0
     return ratio if ratio and _close(mine, ratio * true, rtol) else None
