@@ -503,7 +503,7 @@ NETS = (
                 ("use-forgotten", "G A^T"),
                 ("use-twice", "2 P + G A^T"),
                 ("transposed", "P + G A"),
-                ("order", "P + G A^T + 0 X") if False else ("sign", "P - G A^T"),
+                ("sign", "P - G A^T"),
             ),
             "A": (("transposed", "G^T X"), ("factor-twice", "(X * X)^T G")),
             "W": (("term-forgotten", "H^T D"), ("term-forgotten", "X^T D")),

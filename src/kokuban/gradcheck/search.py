@@ -22,6 +22,7 @@ from kokuban.gradcheck.mistakes import Mistake, counts
 from kokuban.gradcheck.schemes import Matrix
 
 PAIRS: Final = 1200  # of mistakes on the way back, tried at most
+USUAL: Final = 40  # edges in a loss, up to which that many are tried
 BATCH: Final = 300  # of them evaluated together
 
 Found = tuple[tuple[Mistake, ...], int | None]  # and the line where it goes wrong
@@ -151,7 +152,9 @@ class Search:
             if _ratio(value, self.true[0], self.points.close) is None:
                 key = np.float32(value).tobytes()
                 distinct.setdefault(key, candidate)
-        pairs = islice(self.way.pairs(list(distinct.values())), PAIRS)
+        edges = len(self.way.sweep.edges)  # the more, the longer each pair takes
+        most = PAIRS * USUAL // max(USUAL, edges * edges // USUAL)
+        pairs = islice(self.way.pairs(list(distinct.values())), most)
         for tried in batched(pairs, BATCH):
             yield from self._direct(tried, self._evaluated(tried))
 
