@@ -140,18 +140,25 @@ class Way:
         if found is None:
             return
         nodes = {symbol: node for node, symbol in self.names.items()}
+        right = self.sweep.right.gradient
+        meant = dict[Expr, Expr]()  # what the names in a line stand for
+        for q in found.quantities:
+            meant[q.symbol] = nodes[q.symbol]
+            if nodes[q.symbol] in right:
+                meant[q.gradient] = right[nodes[q.symbol]]
         for line, g in enumerate(found.gradients, 1):
             last = g is found.gradients[-1]
-            if not last and nodes.get(g.of) not in self.sweep.right.gradient:
+            if not last and nodes.get(g.of) not in right:
                 continue
             for c in changed(g.value):
-                value, swept = found.whole(c.value), None
-                if not last:
-                    try:
+                swept = None
+                try:
+                    (value,) = substitute([c.value], meant)
+                    if not last:
                         swept = self.sweep.put_in(nodes[g.of], value)
-                    except KokubanError:  # of another shape
-                        continue
-                    value = self.sweep.result(swept)
+                        value = self.sweep.result(swept)
+                except KokubanError:  # of another shape
+                    continue
                 mistake = Mistake(c.name, c.en, c.ja)
                 yield Candidate(value, (mistake,), swept, line=line)
 

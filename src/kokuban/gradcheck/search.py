@@ -23,6 +23,8 @@ from kokuban.gradcheck.schemes import Matrix
 
 PAIRS: Final = 1200  # of mistakes on the way back, tried at most
 USUAL: Final = 40  # edges in a loss, up to which that many are tried
+ENTRIES: Final = 10**7  # of all their results together
+ROUNDING: Final = 1e-13  # of the right one's largest entry: what passes for 0
 BATCH: Final = 300  # of them evaluated together
 
 Found = tuple[tuple[Mistake, ...], int | None]  # and the line where it goes wrong
@@ -112,8 +114,8 @@ class Search:
 
     def _same(self, values: Sequence[Matrix]) -> bool:
         return all(
-            _close(a, b, self.points.close)
-            for a, b in zip(self.mine, values, strict=True)
+            _close(a, b, self.points.close, ROUNDING * float(np.max(np.abs(t))))
+            for a, b, t in zip(self.mine, values, self.true, strict=True)
         )
 
     # ------------------------------------------------------------ explanations
@@ -154,6 +156,7 @@ class Search:
                 distinct.setdefault(key, candidate)
         edges = len(self.way.sweep.edges)  # the more, the longer each pair takes
         most = PAIRS * USUAL // max(USUAL, edges * edges // USUAL)
+        most = min(most, ENTRIES // self.true[0].size)
         pairs = islice(self.way.pairs(list(distinct.values())), most)
         for tried in batched(pairs, BATCH):
             yield from self._direct(tried, self._evaluated(tried))
@@ -333,11 +336,11 @@ def batched(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candida
     yield some
 
 
-def _close(a: Matrix, b: Matrix, rtol: float) -> bool:
+def _close(a: Matrix, b: Matrix, rtol: float, atol: float = 0.0) -> bool:
     if a.shape != b.shape or not np.all(np.isfinite(b)):
         return False
     size = max(float(np.max(np.abs(a))), float(np.max(np.abs(b))))
-    return bool(np.max(np.abs(a - b)) <= rtol * size)
+    return bool(np.max(np.abs(a - b)) <= rtol * size + atol)
 
 
 def _ratio(mine: Matrix, true: Matrix, rtol: float) -> float | None:
