@@ -8,21 +8,16 @@ import pytest
 from kokuban.errors import SettingError, UnknownNameError
 from kokuban.explain.phrases import LANGUAGES
 from kokuban.lessons import NAMES, boards, figures, lesson, writers
-from kokuban.lessons.lesson import Figure, Measured, Part, Verdict
+from kokuban.lessons.lesson import Verdict
+from kokuban.lessons.writers import Told, tell
 
 
-def flat(parts: list[Part]) -> list[Part]:
-    return [
-        p
-        for part in parts
-        for p in (part.parts if isinstance(part, Measured) else [part])
-    ]
-
-
-@pytest.fixture(params=[(n, lang) for n in NAMES for lang in LANGUAGES], ids="-".join)
-def told(request: pytest.FixtureRequest) -> tuple[str, str]:
+@pytest.fixture(
+    scope="module", params=[(n, lang) for n in NAMES for lang in LANGUAGES], ids="-".join
+)
+def told(request: pytest.FixtureRequest) -> Told:
     name, lang = request.param
-    return name, lang
+    return tell(lesson(name), lang)
 
 
 class Page(HTMLParser):
@@ -41,49 +36,39 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_every_form(told: tuple[str, str]) -> None:
+def test_every_form(told: Told) -> None:
     """A letter that a figure's fonts do not have is a warning, and so fails here."""
-    name, lang = told
-    own = lesson(name)
-    text, html = writers.text(own, lang), writers.html(own, lang)
-    page, files = writers.markdown(own, lang)
-    assert text.startswith(own.title[lang == "ja"])
-    assert page.startswith(f"# {own.title[lang == 'ja']}\n")
+    text, html = writers.text(told), writers.html(told)
+    page, files = writers.markdown(told)
+    assert text.startswith(f"{told.title}\n")
+    assert page.startswith(f"# {told.title}\n")
     assert Page(html).open == []
-    drawn = [p for p in flat(writers.parts(own, lang)) if isinstance(p, Figure)]
-    assert [f"{name}-{f.name}.svg" for f in drawn] == list(files)
-    assert (
-        html.count("<figure>")
-        == len(drawn)
-        == text.count(("[figure]", "[図]")[lang == "ja"])
-    )
+    names = [f"{told.lesson.name}-{figure.name}.svg" for figure in told.figures()]
+    assert names == list(files)
+    label = ("[figure]", "[図]")[told.lang == "ja"]
+    assert html.count("<figure>") == text.count(label) == len(names)
     for file, content in files.items():
         assert f"]({file})" in page
         assert content.startswith(b"<?xml")
     assert not re.search(r"\{\d*\}|\bnan\b|\binf\b", text)
 
 
-def test_every_verdict_is_right(told: tuple[str, str]) -> None:
-    name, lang = told
-    found = [p for p in flat(writers.parts(lesson(name), lang)) if isinstance(p, Verdict)]
+def test_every_verdict_is_right(told: Told) -> None:
+    found = [part for part in told.parts if isinstance(part, Verdict)]
     assert found
     assert all(verdict.ok for verdict in found)
 
 
 def test_pictures_are_the_same_each_time() -> None:
-    (first,), (second,) = (
-        [p for p in writers.parts(lesson("losses"), "ja") if isinstance(p, Figure)]
-        for _ in range(2)
-    )
-    assert figures.svg(first, "ja") == figures.svg(second, "ja")
+    first, second = (tell(lesson("losses"), "ja").pictures for _ in range(2))
+    assert first == second != {}
 
 
 def test_without_a_japanese_font(monkeypatch: pytest.MonkeyPatch) -> None:
     """The labels are English then, and the caption says so."""
     monkeypatch.setattr(figures, "japanese_font", lambda: None)
-    page, files = writers.markdown(lesson("losses"), "ja")
-    _, english = writers.markdown(lesson("losses"), "en")
-    assert files == english
+    page, files = writers.markdown(tell(lesson("losses"), "ja"))
+    assert files == writers.markdown(tell(lesson("losses"), "en"))[1]
     assert "図の文字は英語である" in page
 
 
@@ -98,4 +83,4 @@ def test_unknown_names() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'losses'"):
         lesson("loses")
     with pytest.raises(SettingError, match="lang is one of en, ja"):
-        writers.text(lesson("losses"), "fr")
+        tell(lesson("losses"), "fr")

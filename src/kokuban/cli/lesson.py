@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     found = lesson(args.name)
     if args.output is None:
-        print(writers.text(found, args.lang), end="")
+        print(writers.text(writers.tell(found, args.lang)), end="")
         return 0
     files = _files(found, args.lang, args.output)
     for path, content in files.items():
@@ -61,8 +61,8 @@ def _files(found: Lesson, lang: str, output: str) -> Mapping[Path, bytes]:
         )
     require_writable(output, ())
     if kind != ".md":
-        return {path: writers.WRITERS[kind](found, lang).encode()}
-    text, figures = writers.markdown(found, lang, path.stem)
+        return {path: writers.WRITERS[kind](writers.tell(found, lang)).encode()}
+    text, figures = writers.markdown(writers.tell(found, lang), path.stem)
     return {path.with_name(n): f for n, f in figures.items()} | {path: text.encode()}
 
 

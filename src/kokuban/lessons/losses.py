@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from kokuban.gradient import grad
 from kokuban.lessons.figures import BLUE, ORANGE
 from kokuban.lessons.lesson import Lesson, Part, Words
 from kokuban.lessons.teller import Teller
+from kokuban.lessons.values import Function
 from kokuban.optim import SGD
 from kokuban.run import evaluate
 from kokuban.train import Model
@@ -65,23 +66,23 @@ def _one_loss(t: Teller, name: str) -> Iterator[Part]:
 # ---------------------------------------------------------------- both by one probability
 
 
-def _at(own: Board, y: float) -> tuple[float, float]:
+def _along(own: Board, at: Sequence[float]) -> list[tuple[float, float]]:
     """A loss at (y, 1 - y) against (1, 0), and its slope by the first entry."""
-    given: dict[Any, Any] = {"Y": np.array([[y, 1 - y]]), "T": np.array([[1.0, 0.0]])}
-    return (
-        float(evaluate(own.L, given)[0, 0]),
-        float(evaluate(grad(own.L, own.Y), given)[0, 0]),
-    )
+    both = Function(own.L, grad(own.L, own.Y))
+    found = (both(Y=[y, 1 - y], T=[1, 0]) for y in at)
+    return [(float(loss[0, 0]), float(slope[0, 0])) for loss, slope in found]
 
 
 def _side_by_side(t: Teller) -> Iterator[Part]:
     both = (t.board("squares"), t.board("entropy"))
     slope = t.pick("slope by y", "y による傾き")
+    few = (0.9, 0.5, 0.1, 0.01)
+    told = zip(few, *(_along(own, few) for own in both), strict=True)
     yield t.table(
         ["y", "MSE", slope, t.pick("cross-entropy", "交差エントロピー"), slope],
         [
-            [t.box(y), *(t.box(v, ".4f") for own in both for v in _at(own, y))]
-            for y in (0.9, 0.5, 0.1, 0.01)
+            [t.box(y), *(t.box(v, ".4f") for v in (*squares, *entropy))]
+            for y, squares, entropy in told
         ],
         t.words(
             "Two classes, outputs y and 1 - y, of which the first is right; the slope is "
@@ -90,16 +91,18 @@ def _side_by_side(t: Teller) -> Iterator[Part]:
         ),
     )
 
+    at = np.linspace(0.02, 0.99, 98)
+    curves = [np.array(_along(own, at.tolist())) for own in both]
+
     def draw(figure: Any, words: Words) -> None:
-        at = np.linspace(0.02, 0.99, 98)
         titles = words("loss", "損失"), words("slope by y", "y による傾き")
         names = (
             words("mean squared error", "平均二乗誤差"),
             words("cross-entropy", "交差エントロピー誤差"),
         )
         for k, axes in enumerate(figure.subplots(1, 2)):
-            for own, colour, name in zip(both, (BLUE, ORANGE), names, strict=True):
-                axes.plot(at, [_at(own, y)[k] for y in at], color=colour, label=name)
+            for curve, colour, name in zip(curves, (BLUE, ORANGE), names, strict=True):
+                axes.plot(at, curve[:, k], color=colour, label=name)
             axes.set_xlabel(words("probability y of the right class", "正解の確率 y"))
             axes.set_title(titles[k])
         figure.axes[0].legend()

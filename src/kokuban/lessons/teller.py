@@ -21,7 +21,6 @@ from kokuban.explain.layout import Box, Fraction, name, number, row, sign
 from kokuban.explain.notation import Notation
 from kokuban.explain.numbers import grid
 from kokuban.explain.page import Line, Part as Side, Prose
-from kokuban.explain.phrases import LANGUAGES
 from kokuban.expr import Expr
 from kokuban.formula import Board, board
 from kokuban.gradcheck import Check, Result
@@ -38,6 +37,7 @@ from kokuban.lessons.lesson import (
     Table,
     Verdict,
 )
+from kokuban.lessons.timing import machine
 from kokuban.train import History
 
 METHODS = {
@@ -224,16 +224,7 @@ class Teller:
 
     def measured(self, *parts: Part) -> Measured:
         """Parts that tell times, with the machine they were taken on."""
-        from kokuban.lessons.timing import machine
-
         return Measured(self.words("measured on {}", "測定環境: {}", machine()), parts)
-
-
-def require_language(lang: str) -> str:
-    """`lang`, or a SettingError that says which there are."""
-    from kokuban.explain.phrases import Phrases
-
-    return Phrases(lang).lang
 
 
 def _text(lesson: Lesson, name: str) -> str:
@@ -246,6 +237,3 @@ def _text(lesson: Lesson, name: str) -> str:
 
 def _lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line.strip()]
-
-
-assert set(LANGUAGES) == {"en", "ja"}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Final
 
 from kokuban.explain import pages
 from kokuban.explain.page import Prose
+from kokuban.explain.phrases import Phrases
 from kokuban.explain.text import padded, width
 from kokuban.lessons import figures
 from kokuban.lessons.lesson import (
@@ -25,7 +27,7 @@ from kokuban.lessons.lesson import (
     Table,
     Verdict,
 )
-from kokuban.lessons.teller import Teller, require_language
+from kokuban.lessons.teller import Teller
 
 MARKS: Final = {True: "✓", False: "✗"}
 BEGIN, END = "<!-- measured -->", "<!-- /measured -->"
@@ -52,42 +54,68 @@ STYLE: Final = """
 """
 
 
-def parts(lesson: Lesson, lang: str) -> list[Part]:
+@dataclass(frozen=True)
+class Told:
+    """A lesson told in a language, for the writers."""
+
+    lesson: Lesson
+    lang: str
+    parts: tuple[Part, ...]
+
+    @property
+    def title(self) -> str:
+        """The lesson's title."""
+        return title(self.lesson, self.lang)
+
+    @property
+    def source(self) -> str:
+        """The note it is from."""
+        return f"{'ノート' if self.lang == 'ja' else 'Note'} {self.lesson.note}"
+
+    @cached_property
+    def pictures(self) -> dict[str, bytes]:
+        """The figures as SVG files, by their names."""
+        return {f.name: figures.svg(f, self.lang) for f in self.figures()}
+
+    def figures(self) -> Iterator[Figure]:
+        """The figures in order."""
+        for part in self.parts:
+            inner = part.parts if isinstance(part, Measured) else (part,)
+            yield from (p for p in inner if isinstance(p, Figure))
+
+    def caption(self, figure: Figure) -> Prose:
+        """What a figure shows, and whether its labels had to be English."""
+        if figures.labels(self.lang) == self.lang:
+            return figure.says
+        return (
+            *figure.says,
+            " (日本語の文字をもつフォントがないため、図の文字は英語である。)",
+        )
+
+
+def tell(lesson: Lesson, lang: str = "en") -> Told:
     """The lesson told in a language; SettingError for a language there is not."""
-    return list(lesson.tell(Teller(lesson, require_language(lang))))
+    own = Phrases(lang).lang
+    return Told(lesson, own, tuple(lesson.tell(Teller(lesson, own))))
 
 
 def title(lesson: Lesson, lang: str) -> str:
-    """The lesson's title."""
+    """The lesson's title in a language."""
     return lesson.title[lang == "ja"]
-
-
-def _source(lesson: Lesson, lang: str) -> str:
-    return f"{'ノート' if lang == 'ja' else 'Note'} {lesson.note}"
-
-
-def _caption(figure: Figure, lang: str) -> Prose:
-    """What a figure shows, and whether its labels had to be English."""
-    if figures.labels(lang) == lang:
-        return figure.says
-    return (
-        *figure.says,
-        " (日本語の文字をもつフォントがないため、図の文字は英語である。)",
-    )
 
 
 # ---------------------------------------------------------------- text
 
 
-def text(lesson: Lesson, lang: str = "en") -> str:
+def text(told: Told) -> str:
     """The lesson for a terminal; of a figure, what it shows."""
-    out = [title(lesson, lang), _source(lesson, lang)]
-    for part in parts(lesson, lang):
-        out += ["", *_in_text(part, lang)]
+    out = [told.title, told.source]
+    for part in told.parts:
+        out += ["", *_in_text(part, told)]
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
-def _in_text(part: Part, lang: str) -> Iterator[str]:
+def _in_text(part: Part, told: Told) -> Iterator[str]:
     match part:
         case Heading(words):
             line = pages.sentence(words)
@@ -102,8 +130,8 @@ def _in_text(part: Part, lang: str) -> Iterator[str]:
         case Table():
             yield from _text_table(part)
         case Figure():
-            label = "[図]" if lang == "ja" else "[figure]"
-            yield from _filled((f"{label} ", *_caption(part, lang)), "  ")
+            label = "[図]" if told.lang == "ja" else "[figure]"
+            yield from _filled((f"{label} ", *told.caption(part)), "  ")
         case Verdict(ok, lines_):
             for words in lines_:
                 yield from _filled((f"{MARKS[ok]} ", *words), "  ")
@@ -112,7 +140,7 @@ def _in_text(part: Part, lang: str) -> Iterator[str]:
         case Measured(on, inner):
             for k, own in enumerate(inner):
                 yield from ([""] if k else [])
-                yield from _in_text(own, lang)
+                yield from _in_text(own, told)
             yield from _filled(("(", *on, ")"))
 
 
@@ -138,21 +166,17 @@ def _text_table(table: Table) -> Iterator[str]:
 # ---------------------------------------------------------------- Markdown
 
 
-def markdown(
-    lesson: Lesson, lang: str = "en", stem: str | None = None
-) -> tuple[str, dict[str, bytes]]:
+def markdown(told: Told, stem: str | None = None) -> tuple[str, dict[str, bytes]]:
     """The lesson in Markdown, and the files of its figures by name: STEM-NAME.svg."""
-    stem = lesson.name if stem is None else stem
-    files: dict[str, bytes] = {}
-    out = [f"# {title(lesson, lang)}", "", _source(lesson, lang)]
-    for part in parts(lesson, lang):
-        out += ["", *_in_markdown(part, lang, stem, files)]
+    stem = told.lesson.name if stem is None else stem
+    out = [f"# {told.title}", "", told.source]
+    for part in told.parts:
+        out += ["", *_in_markdown(part, told, stem)]
+    files = {f"{stem}-{name}.svg": content for name, content in told.pictures.items()}
     return "\n".join(out).rstrip() + "\n", files
 
 
-def _in_markdown(
-    part: Part, lang: str, stem: str, files: dict[str, bytes]
-) -> Iterator[str]:
+def _in_markdown(part: Part, told: Told, stem: str) -> Iterator[str]:
     match part:
         case Heading(words):
             yield f"## {pages.markdown_prose(words)}"
@@ -165,11 +189,9 @@ def _in_markdown(
         case Table():
             yield from _markdown_table(part)
         case Figure(name):
-            file = f"{stem}-{name}.svg"
-            files[file] = figures.svg(part, lang)
-            says = _caption(part, lang)
+            says = told.caption(part)
             alt = " ".join(pages.sentence(says).split()).replace("[", "(")
-            yield from (f"![{alt.replace(']', ')')}]({file})", "")
+            yield from (f"![{alt.replace(']', ')')}]({stem}-{name}.svg)", "")
             yield pages.markdown_prose(says)
         case Verdict(ok, lines_):
             for k, words in enumerate(lines_):
@@ -180,7 +202,7 @@ def _in_markdown(
         case Measured(on, inner):
             yield BEGIN
             for own in inner:
-                yield from ("", *_in_markdown(own, lang, stem, files))
+                yield from ("", *_in_markdown(own, told, stem))
             yield from ("", f"({pages.markdown_prose(on)})", "", END)
 
 
@@ -200,19 +222,19 @@ def _markdown_cell(words: Prose) -> str:
 # ---------------------------------------------------------------- HTML
 
 
-def html(lesson: Lesson, lang: str = "en") -> str:
+def html(told: Told) -> str:
     """The lesson as one HTML file with nothing to load."""
     body = [
-        f'<article class="kokuban lesson" lang="{lang}">',
-        f"<h1>{escape(title(lesson, lang))}</h1>",
-        f'<p class="note">{escape(_source(lesson, lang))}</p>',
-        *(_in_html(part, lang) for part in parts(lesson, lang)),
+        f'<article class="kokuban lesson" lang="{told.lang}">',
+        f"<h1>{escape(told.title)}</h1>",
+        f'<p class="note">{escape(told.source)}</p>',
+        *(_in_html(part, told) for part in told.parts),
         "</article>",
     ]
-    return pages.document("\n".join(body), title(lesson, lang), lang, STYLE)
+    return pages.document("\n".join(body), told.title, told.lang, STYLE)
 
 
-def _in_html(part: Part, lang: str) -> str:
+def _in_html(part: Part, told: Told) -> str:
     prose = pages.html_prose
     match part:
         case Heading(words):
@@ -226,8 +248,8 @@ def _in_html(part: Part, lang: str) -> str:
         case Table():
             return _html_table(part)
         case Figure():
-            data = b64encode(figures.svg(part, lang)).decode()
-            says = _caption(part, lang)
+            data = b64encode(told.pictures[part.name]).decode()
+            says = told.caption(part)
             alt = escape(" ".join(pages.sentence(says).split()))
             return (
                 f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
@@ -239,7 +261,7 @@ def _in_html(part: Part, lang: str) -> str:
         case OnBoard(_, content):
             return f'<pre class="board">{escape(content)}</pre>'
         case Measured(on, inner):
-            own = "\n".join(map(partial(_in_html, lang=lang), inner))
+            own = "\n".join(_in_html(p, told) for p in inner)
             return f'{own}\n<p class="on">({prose(on)})</p>'
 
 
@@ -255,4 +277,4 @@ def _html_table(table: Table) -> str:
     return f'<table class="table">{caption}{head}{rows}</table>'
 
 
-WRITERS: Final[dict[str, Callable[[Lesson, str], str]]] = {".txt": text, ".html": html}
+WRITERS: Final[dict[str, Callable[[Told], str]]] = {".txt": text, ".html": html}
