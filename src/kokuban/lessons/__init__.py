@@ -17,7 +17,10 @@ from kokuban.lessons.lesson import Lesson
 __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 
 # In the order in which one would read them.
-NAMES = ("losses",)
+NAMES = (
+    "perceptron",
+    "losses",
+)
 
 
 def lesson(name: str) -> Lesson:

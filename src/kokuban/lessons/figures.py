@@ -32,7 +32,8 @@ FAMILIES: Final = (
 LETTERS: Final = "学習率のグラフ"
 LATIN: Final = "DejaVu Sans"  # comes with matplotlib
 # Colours that stay apart for the colour-blind: Okabe, Ito (2008).
-BLUE, ORANGE, GREEN, PURPLE, BLACK = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#1d2b26"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+GREY: Final = "#8a9a94"
 COLOURS: Final = (BLUE, ORANGE, GREEN, PURPLE, "#e69f00", "#56b4e9")
 STYLE: Final[Any] = {
     "svg.fonttype": "path",

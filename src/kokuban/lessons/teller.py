@@ -197,9 +197,9 @@ class Teller:
                 self.box(result.symbol), method, result.failed, total,
             )  # fmt: skip
         every = self.words(
-            "{}: {} agree with it in all {} entries, worst relative gap {:.0e}",
-            "{}: {}と {} 成分すべてで一致。相対的なずれは最大 {:.0e}",
-            self.box(result.symbol), method, result.entries, result.gap,
+            "{}: {} agree with the derived gradient in {}, worst relative gap {:.0e}",
+            "{}: 導いた勾配は{}と{}で一致。相対的なずれは最大 {:.0e}",
+            self.box(result.symbol), method, self._entries(result.entries), result.gap,
         )  # fmt: skip
         rest = self.words(
             "; {} entries without a derivative or not tried are left out",
@@ -207,6 +207,11 @@ class Teller:
             total - result.entries,
         )
         return (*every, *rest) if result.entries < total else every
+
+    def _entries(self, count: int) -> Prose:
+        if count == 1:
+            return self.words("its only entry", "唯一の成分")
+        return self.words("all {} entries", " {} 成分すべて", count)
 
     def trained(self, history: History, en: str, ja: str, *values: Any) -> Verdict:
         """How far the loss fell in training; the words say what was trained, and how."""
