@@ -20,6 +20,8 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 NAMES = (
     "perceptron",
     "losses",
+    "sgd",
+    "numerical-differentiation",
 )
 
 
