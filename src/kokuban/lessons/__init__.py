@@ -19,9 +19,12 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 # In the order in which one would read them.
 NAMES = (
     "perceptron",
+    "chain-rule",
+    "activations",
     "losses",
     "sgd",
     "numerical-differentiation",
+    "batch-and-online",
 )
 
 
