@@ -24,6 +24,7 @@ NAMES = (
     "losses",
     "sgd",
     "numerical-differentiation",
+    "cost",
     "batch-and-online",
 )
 
