@@ -15,7 +15,38 @@ from kokuban.lessons import NAMES, Lesson, lesson, writers
 from kokuban.train.files import write_atomically
 
 KINDS = (".html", ".md", ".txt")
-HEAD = {"en": ("Lessons", "Lesson", "Note"), "ja": ("レッスン", "レッスン", "ノート")}
+HEAD = {"en": ("Lesson", "Note"), "ja": ("レッスン", "ノート")}
+INDEX = {
+    "en": """\
+# Lessons
+
+From the step neuron to weights that are used twice, in the order to read them. Every
+formula here was derived and every number computed by Kokuban when the page was written:
+
+    kokuban lesson perceptron                     one lesson, in the terminal
+    kokuban lesson perceptron -o perceptron.html  with its figures
+    kokuban lesson --all -o docs/lessons          these pages
+
+Labels in a figure need a font with their letters. For Japanese, the installed fonts are
+searched by family name (Noto Sans CJK JP, IPAexGothic, Hiragino, Yu Gothic, Meiryo and
+others), then by the letters they hold. Where there is none, the labels are in English
+and the caption says so.
+""",
+    "ja": """\
+# レッスン
+
+ステップ関数のニューロンから、複数回使われる重みまで。読む順に並べてある。式はすべて Kokuban が
+導き、数値はすべて Kokuban が計算したものである。
+
+    kokuban lesson perceptron --lang ja                     端末で読む
+    kokuban lesson perceptron --lang ja -o perceptron.html  図も付ける
+    kokuban lesson --all -o docs/lessons                    このページを作る
+
+図の文字には、その文字をもつフォントが必要である。日本語のフォントは、まずファミリー名 (Noto Sans
+CJK JP, IPAexGothic, ヒラギノ, 游ゴシック, メイリオなど) で、次にフォントがもつ文字で探す。
+見つからないときは図の文字を英語にし、説明文にその旨を記す。
+""",
+}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,7 +74,7 @@ def listed(lang: str) -> str:
     """A line for each lesson: its name, its title, the note it is from."""
     rows = [(n, writers.title(lesson(n), lang), lesson(n).note) for n in NAMES]
     wide = [max(width(row[k]) for row in rows) for k in (0, 1)]
-    label = HEAD[lang][2]
+    label = HEAD[lang][1]
     return "".join(
         f"{padded(own, wide[0])}  {padded(title, wide[1])}  {label} {source}\n"
         for own, title, source in rows
@@ -93,11 +124,11 @@ def _ending(lang: str) -> str:
 
 def index(lang: str) -> str:
     """The list of lessons in Markdown, each with a link to its page."""
-    top, one, source = HEAD[lang]
+    one, source = HEAD[lang]
     rows = (
         f"| [{writers.title(lesson(n), lang)}]({n}{_ending(lang)}) | `{n}` "
         f"| {lesson(n).note} |"
         for n in NAMES
     )
-    head = f"# {top}\n\n`kokuban lesson --all -o docs/lessons`\n\n"
-    return head + "\n".join([f"| {one} | | {source} |", "|---|---|---|", *rows]) + "\n"
+    head = [INDEX[lang], f"| {one} | `kokuban lesson` | {source} |", "|---|---|---|"]
+    return "\n".join([*head, *rows]) + "\n"

@@ -21,7 +21,11 @@ from kokuban.train import Model
 
 KINDS = ("sigmoid", "tanh", "relu")
 DEPTH, WIDTH, ROWS = 10, 16, 64
-NAMES = {"sigmoid": "sigmoid", "tanh": "tanh", "relu": "ReLU"}
+NAMES = {
+    "sigmoid": ("sigmoid", "シグモイド関数"),
+    "tanh": ("tanh", "tanh"),
+    "relu": ("ReLU", "ReLU"),
+}
 
 
 def deep(activation: str) -> str:
@@ -45,7 +49,7 @@ def tell(t: Teller) -> Iterator[Part]:
     )
     for kind in KINDS:
         own = t.board(kind)
-        yield t.heading(NAMES[kind], NAMES[kind])
+        yield t.heading(*NAMES[kind])
         yield t.show(kind)
         form = "entries" if kind == "sigmoid" else "matrix"
         yield t.derive(own.y, own.x, form=form, names={own.y: "y"})
@@ -120,8 +124,8 @@ def _curves(t: Teller) -> Iterator[Part]:
     def draw(figure: Any, words: Words) -> None:
         left, right = figure.subplots(1, 2)
         for kind, colour in zip(KINDS, COLOURS, strict=False):
-            left.plot(at, curves[kind][:, 0], color=colour, label=NAMES[kind])
-            right.plot(at, curves[kind][:, 1], color=colour, label=NAMES[kind])
+            left.plot(at, curves[kind][:, 0], color=colour, label=words(*NAMES[kind]))
+            right.plot(at, curves[kind][:, 1], color=colour, label=words(*NAMES[kind]))
         left.set(ylim=(-1.2, 3), xlabel="x", title=words("value", "値"))
         right.set(xlabel="x", title=words("slope", "傾き"))
         left.legend()
@@ -181,7 +185,7 @@ def _vanishing(t: Teller) -> Iterator[Part]:
         WIDTH,
     )
     yield t.table(
-        [t.pick("layer", "層"), *(NAMES[kind] for kind in KINDS)],
+        [t.pick("layer", "層"), *(t.pick(*NAMES[kind]) for kind in KINDS)],
         [
             [k, *(t.box(sizes[kind][k - 1], ".1e") for kind in KINDS)]
             for k in (1, 4, 7, DEPTH)
@@ -208,7 +212,11 @@ def _vanishing(t: Teller) -> Iterator[Part]:
         axes = figure.subplots()
         for kind, colour in zip(KINDS, COLOURS, strict=False):
             axes.semilogy(
-                range(1, DEPTH + 1), sizes[kind], "o-", color=colour, label=NAMES[kind]
+                range(1, DEPTH + 1),
+                sizes[kind],
+                "o-",
+                color=colour,
+                label=words(*NAMES[kind]),
             )
         axes.set_xlabel(words("layer, from the input", "入力から数えた層"))
         axes.set_ylabel(words("size of the gradient", "勾配の大きさ"))
@@ -244,7 +252,10 @@ def _training(t: Teller) -> Iterator[Part]:
         )
         last[kind] = history["loss"][-1]
         yield t.trained(
-            history, "{}, SGD, learning rate 0.2", "{}、SGD、学習率 0.2", NAMES[kind]
+            history,
+            "{}, SGD, learning rate 0.2",
+            "{}、SGD、学習率 0.2",
+            t.pick(*NAMES[kind]),
         )
     yield t.verdict(
         last["relu"] < 0.5 * last["sigmoid"],

@@ -75,7 +75,10 @@ def _sum_of_samples(t: Teller, data: Values, start: Values) -> Iterator[Part]:
         "各サンプルの勾配の和に等しい。",
     )
     yield t.table(
-        [t.pick("sample", "サンプル"), *(f"w{i}{j}" for i in "123" for j in "12")],
+        [
+            t.pick("sample", "サンプル"),
+            *(t.box(f"w_{i}{j}") for i in "123" for j in "12"),
+        ],
         [
             *(
                 [n, *(t.box(v, ".4f") for v in g[0].ravel())]
