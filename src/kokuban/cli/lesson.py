@@ -10,43 +10,10 @@ from kokuban.cli.show import note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import SettingError, StorageError
 from kokuban.explain.phrases import LANGUAGES
-from kokuban.explain.text import padded, width
-from kokuban.lessons import NAMES, Lesson, lesson, writers
+from kokuban.lessons import NAMES, Lesson, contents, lesson, writers
 from kokuban.train.files import write_atomically
 
 KINDS = (".html", ".md", ".txt")
-HEAD = {"en": ("Lesson", "Note"), "ja": ("レッスン", "ノート")}
-INDEX = {
-    "en": """\
-# Lessons
-
-From the step neuron to weights that are used twice, in the order to read them. Every
-formula here was derived and every number computed by Kokuban when the page was written:
-
-    kokuban lesson perceptron                     one lesson, in the terminal
-    kokuban lesson perceptron -o perceptron.html  with its figures
-    kokuban lesson --all -o docs/lessons          these pages
-
-Labels in a figure need a font with their letters. For Japanese, the installed fonts are
-searched by family name (Noto Sans CJK JP, IPAexGothic, Hiragino, Yu Gothic, Meiryo and
-others), then by the letters they hold. Where there is none, the labels are in English
-and the caption says so.
-""",
-    "ja": """\
-# レッスン
-
-ステップ関数のニューロンから、複数回使われる重みまで。読む順に並べてある。式はすべて Kokuban が
-導き、数値はすべて Kokuban が計算したものである。
-
-    kokuban lesson perceptron --lang ja                     端末で読む
-    kokuban lesson perceptron --lang ja -o perceptron.html  図も付ける
-    kokuban lesson --all -o docs/lessons                    このページを作る
-
-図の文字には、その文字をもつフォントが必要である。日本語のフォントは、まずファミリー名 (Noto Sans
-CJK JP, IPAexGothic, ヒラギノ, 游ゴシック, メイリオなど) で、次にフォントがもつ文字で探す。
-見つからないときは図の文字を英語にし、説明文にその旨を記す。
-""",
-}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -56,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name is None:
         if args.output is not None:
             raise SettingError("-o writes one lesson: name it, or say --all.")
-        print(listed(args.lang), end="")
+        print(contents.text(args.lang), end="")
         return 0
     found = lesson(args.name)
     if args.output is None:
@@ -68,17 +35,6 @@ def run(args: argparse.Namespace) -> int:
     more = f", with {len(files) - 1} figures beside it" if len(files) > 1 else ""
     note(f"lesson {found.name}, written to {args.output}{more}")
     return 0
-
-
-def listed(lang: str) -> str:
-    """A line for each lesson: its name, its title, the note it is from."""
-    rows = [(n, writers.title(lesson(n), lang), lesson(n).note) for n in NAMES]
-    wide = [max(width(row[k]) for row in rows) for k in (0, 1)]
-    label = HEAD[lang][1]
-    return "".join(
-        f"{padded(own, wide[0])}  {padded(title, wide[1])}  {label} {source}\n"
-        for own, title, source in rows
-    )
 
 
 def _files(found: Lesson, lang: str, output: str) -> Mapping[Path, bytes]:
@@ -107,28 +63,12 @@ def _all(args: argparse.Namespace) -> int:
     except OSError as error:
         raise StorageError(f"Cannot write {args.output!r}: {error.strerror}.") from error
     for lang in LANGUAGES:
-        end = _ending(lang)
+        end = contents.ending(lang)
         for own in NAMES:
             for path, content in _files(
                 lesson(own), lang, str(folder / f"{own}{end}")
             ).items():
                 write_atomically(path, content)
-        write_atomically(folder / f"README{end}", index(lang).encode())
+        write_atomically(folder / f"README{end}", contents.markdown(lang).encode())
     note(f"{len(NAMES)} lessons in {len(LANGUAGES)} languages, written to {args.output}")
     return 0
-
-
-def _ending(lang: str) -> str:
-    return ".md" if lang == "en" else f".{lang}.md"
-
-
-def index(lang: str) -> str:
-    """The list of lessons in Markdown, each with a link to its page."""
-    one, source = HEAD[lang]
-    rows = (
-        f"| [{writers.title(lesson(n), lang)}]({n}{_ending(lang)}) | `{n}` "
-        f"| {lesson(n).note} |"
-        for n in NAMES
-    )
-    head = [INDEX[lang], f"| {one} | `kokuban lesson` | {source} |", "|---|---|---|"]
-    return "\n".join([*head, *rows]) + "\n"
