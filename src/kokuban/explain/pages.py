@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -165,20 +165,31 @@ def _latex_reason(said: Prose) -> str:
     return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
 
 
-def _aligned_line(line: Line, reasons: bool = True) -> str:
+def _markdown_reason(said: Prose) -> str:
+    """The same in what browsers read of LaTeX, which has no paragraphs."""
+    inner = (
+        rf"\text{{{escaped(piece)}}}" if isinstance(piece, str) else in_latex(piece)
+        for piece in said
+    )
+    return rf" &\quad& {''.join(inner)}"
+
+
+def _aligned_line(line: Line, reason: Callable[[Prose], str]) -> str:
     """One equation for `aligned`: the left side, &=, parts one below the other."""
     rows = []
     for k, part in enumerate(line.parts):
         left = "" if k or line.left is None else in_latex(line.left)
         relation = in_latex(sign(part.relation)) if line.left is not None else ""
-        why = _latex_reason(part.reason) if part.reason and reasons else ""
+        why = reason(part.reason) if part.reason else ""
         rows.append(f"{left} &{relation} {in_latex(part.box)}{why}")
     return " \\\\\n".join(rows)
 
 
-def display(lines: Sequence[Line]) -> str:
+def display(
+    lines: Sequence[Line], reason: Callable[[Prose], str] = _markdown_reason
+) -> str:
     """Equations one below the other, in an `aligned`."""
-    inner = " \\\\\n".join(_aligned_line(line) for line in lines)
+    inner = " \\\\\n".join(_aligned_line(line, reason) for line in lines)
     return f"\\begin{{aligned}}\n{inner}\n\\end{{aligned}}"
 
 
@@ -194,12 +205,12 @@ def latex(page: Page, document: bool = False) -> str:
     out += [_latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
-    out += [f"\\[\n{display(page.forward)}\n\\]"]
+    out += [f"\\[\n{display(page.forward, _latex_reason)}\n\\]"]
     for step in page.steps:
         reason = f": {_latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
-        out += [f"\\[\n{display(step.lines)}\n\\]"]
-        out += [f"\\[\n{display([line])}\n\\]" for line in step.struck]
+        out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
         out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
     if not document:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokuban.expr import Expr, symbols
-from kokuban.formula import Board
+from kokuban.formula import Board, compare
 from kokuban.gradcheck import check, differences
 from kokuban.gradient import grad
 from kokuban.lessons.figures import COLOURS
@@ -51,13 +51,48 @@ def tell(t: Teller) -> Iterator[Part]:
         own = t.board(kind)
         yield t.heading(*NAMES[kind])
         yield t.show(kind)
-        form = "entries" if kind == "sigmoid" else "matrix"
-        yield t.derive(own.y, own.x, form=form, names={own.y: "y"})
+        yield t.derive(own.y, own.x, names={own.y: "y"})
         yield t.checked(check(own.y, {"x": [[0.8]]}))
+        if kind == "sigmoid":
+            yield from _spelt_out(t)
+    yield from _backward(t)
     yield from _corner(t)
     yield from _curves(t)
     yield from _vanishing(t)
     yield from _training(t)
+
+
+def _spelt_out(t: Teller) -> Iterator[Part]:
+    own, spelt = t.board("sigmoid"), t.board("sigmoid spelt out")
+    slope, known = grad(spelt.y, spelt.x), grad(own.y, own.x)
+    yield t.say(
+        "The slope from the definition y = {}, and in the function itself:",
+        "定義 y = {} から求めた傾きと、関数自身で表した傾き:",
+        spelt.y,
+    )
+    yield t.formulas(
+        t.line(t.partial("y", "x"), slope), t.line(t.partial("y", "x"), known)
+    )
+    yield t.verdict(
+        compare(slope, known).equal,
+        t.words("both are the same, for every x", "両者はすべての x で等しい"),
+    )
+
+
+def _backward(t: Teller) -> Iterator[Part]:
+    own = t.board("relu in a net")
+    yield t.heading("ReLU, backwards", "ReLU の逆伝播")
+    yield t.say(
+        "On a matrix ReLU acts entry by entry, and so does its way back: the gradient "
+        "from above, entry by entry, times 1 or 0. That factor Γ must not be forgotten.",
+        "行列に対して ReLU は成分ごとに働き、逆伝播もまた成分ごとである。上流の勾配 Γ の各成分に "
+        "1 または 0 を掛ける。上流の勾配を掛け忘れてはならない。",
+    )
+    yield t.show("relu in a net")
+    yield t.derive(own.L, own.U, form="entries", names={own.Y: "Y"})
+    rng = np.random.default_rng(0)
+    u, target = rng.normal(size=(2, 3, 4))
+    yield t.checked(check(own.L, {"U": u, "T": target}))
 
 
 # ---------------------------------------------------------------- at 0
@@ -282,12 +317,14 @@ def classifier(activation: str) -> str:
 LESSON = Lesson(
     "activations",
     ("Activation functions", "活性化関数"),
-    "002, 2.3, 2.5",
+    "002, 2.3, 2.5, 3.3.4",
     tell,
     {
         "sigmoid": "x: 1 x 1 parameter\ny = sigmoid(x)",
+        "sigmoid spelt out": "x: 1 x 1 parameter\ny = 1 / (1 + e^{-x})",
         "tanh": "x: 1 x 1 parameter\ny = tanh(x)",
         "relu": "x: 1 x 1 parameter\ny = relu(x, 1)",
+        "relu in a net": "U: N x 4 parameter\nT: N x 4 target\nY = relu(U, 1)\nL = mse(Y, T)",
         "relu at 0": "x: 1 x 1 parameter\ny = relu(x, 0)",
         **{f"deep {kind}": deep(kind) for kind in KINDS},
         **{f"classifier {kind}": classifier(kind) for kind in ("sigmoid", "relu")},

@@ -218,7 +218,7 @@ def _trained(t: Teller, data: Values) -> Iterator[Part]:
 LESSON = Lesson(
     "batch-and-online",
     ("Batch and online updates", "バッチ更新とオンライン更新"),
-    "000, 002 3.3.3",
+    "000; 002, 3.3.3",
     tell,
     {
         "layer": """

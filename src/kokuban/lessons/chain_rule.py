@@ -37,6 +37,7 @@ def tell(t: Teller) -> Iterator[Part]:
     yield from _total(t)
     yield from _many(t)
     yield from _inner(t)
+    yield from _number(t)
 
 
 # ---------------------------------------------------------------- one variable
@@ -269,10 +270,30 @@ def _inner(t: Teller) -> Iterator[Part]:
     )
 
 
+def _number(t: Teller) -> Iterator[Part]:
+    own = t.board("number")
+    given = {"x": [[2.0]], "w": [[0.5]], "b": [[-0.25]], "t": [[1.0]]}
+    yield t.heading("Backpropagation of a number", "実数の逆伝播")
+    yield t.say(
+        "The smallest layer: y = {}. Its gradient from above, {}, is known. The "
+        "chain rule gives those by w and b, which are learned, and that by x, which is "
+        "the gradient from above for the layer before.",
+        "最小の層 y = {} を考える。上流の勾配 {} は既知とする。連鎖律により、学習される "
+        "w と b による勾配と、x による勾配が求まる。後者は、一つ前の層にとっての上流の勾配になる。",
+        own.y,
+        t.partial("L", "y"),
+    )
+    yield t.show("number")
+    yield t.derive(
+        own.L, [own.w, own.b, own.x], form="numbers", at=given, names={own.y: "y"}
+    )
+    yield t.checked(check(own.L, given))
+
+
 LESSON = Lesson(
     "chain-rule",
     ("Derivatives and chain rules: a primer", "微分と連鎖律の準備"),
-    "001, primer",
+    "001; 002, 3.3.2",
     tell,
     {
         "curve": "x: 1 x 1 parameter\ny = x^3 / 2 - x",
@@ -280,5 +301,13 @@ LESSON = Lesson(
         "two": "x: 1 x 1 parameter\ny: 1 x 1 parameter\nz = x^2 y + sin(y)",
         "many": "x: 1 x n parameter\na: 1 x n input\nz = Σ a ⊙ x^2",
         "paths": "x: 1 x 1 parameter\nu = x^2\nv = sin(x)\nz = u v",
+        "number": """
+            x: 1 x 1 parameter
+            t: 1 x 1 target
+            w: 1 x 1 parameter
+            b: 1 x 1 parameter
+            y = w x + b
+            L = mse(y, t)
+        """,
     },
 )

@@ -269,7 +269,7 @@ def _trained(t: Teller) -> Iterator[Part]:
 LESSON = Lesson(
     "cost",
     ("What a gradient costs", "勾配の計算量"),
-    "001, 002 3.3.1",
+    "001; 002, 3.3.1",
     tell,
     {f"net {width}": net(width) for width in WIDTHS},
 )
