@@ -106,7 +106,7 @@ def row(*items: Box | str) -> Row:
 
 def sign(text: str) -> Text:
     """A sign with the spaces of its kind."""
-    if text in ("=", "≠", ">", "<", "≥", "≤", "≈", ":="):
+    if text in ("=", "≠", ">", "<", "≥", "≤", "≈", ":=", "←"):
         return Text(text, "relation")
     if text in ("+", "-", "⊙", "⊘", "·", "±"):
         return Text(text, "binary")
@@ -186,7 +186,8 @@ def bracketed(body: Box) -> Fence:
 # The signs and letters that the notation of operations and the phrases use.
 SIGNS = {
     "odot": "⊙", "oslash": "⊘", "cdot": "·", "top": "⊤", "ge": "≥", "le": "≤",
-    "ne": "≠", "sum": "∑", "partial": "∂", "infty": "∞", "dots": "…", "neg": "−",
+    "ne": "≠", "gets": "←", "sum": "∑", "partial": "∂", "infty": "∞", "dots": "…",
+    "neg": "−",
 }  # fmt: skip
 LETTERS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "sigma": "σ", "Delta": "Δ",
