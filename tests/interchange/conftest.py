@@ -1,4 +1,4 @@
-"""What tests of ONNX share: a run in onnxruntime after a full check."""
+"""What tests of ONNX share."""
 
 from __future__ import annotations
 
@@ -6,27 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
+from onnx_runs import run_onnx
 
 from kokuban.interchange.export import onnx_bytes
 
 Run = Callable[..., dict[str, np.ndarray]]
-
-
-def run_onnx(content: bytes, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The outputs by name; the file must pass the checker, types and shapes too."""
-    onnx.checker.check_model(onnx.load_from_string(content), full_check=True)
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [o.name for o in session.get_outputs()]
-    found = dict(zip(names, session.run(None, dict(given)), strict=True))
-    for output in session.get_outputs():
-        declared, shape = output.shape, found[output.name].shape
-        assert len(declared) == len(shape)
-        for dim, size in zip(declared, shape, strict=True):
-            assert isinstance(dim, str) or dim == size
-    return found
 
 
 @pytest.fixture

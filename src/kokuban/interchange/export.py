@@ -13,7 +13,7 @@ from kokuban.errors import DataError, InterchangeError, NotFittedError, SettingE
 from kokuban.estimators import Autoencoder, MLPClassifier, MLPRegressor
 from kokuban.expr import Expr, Symbol, symbols, written
 from kokuban.interchange.formulas import add_formulas
-from kokuban.interchange.graph import OPSET as OPSET, Graph, Tensor
+from kokuban.interchange.graph import OPSET as OPSET, Graph, Tensor, required
 from kokuban.interchange.raw import (
     label_outputs,
     number_output,
@@ -75,6 +75,21 @@ def onnx_bytes(model: Any, values: Mapping[Any, Any] | None = None) -> bytes:
     )
 
 
+def signature(content: bytes) -> tuple[list[str], list[str]]:
+    """The inputs and the outputs of an ONNX file in words: `X float32 N×64`."""
+    onnx: Any = required("onnx")
+    graph = onnx.load_from_string(content).graph
+    return [_told(onnx, i) for i in graph.input], [_told(onnx, o) for o in graph.output]
+
+
+def _told(onnx: Any, value: Any) -> str:
+    kind = value.type.tensor_type
+    text = kind.elem_type == onnx.TensorProto.STRING
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+    sizes = "×".join(d.dim_param or str(d.dim_value) for d in kind.shape.dim)
+    return f"{value.name}  {'text' if text else dtype} {sizes}"
+
+
 def _expression(asked: Expr, values: Mapping[Any, Any]) -> bytes:
     every = symbols([asked])
     given = by_symbol(every, values)
@@ -109,7 +124,8 @@ def _model(model: Model) -> bytes:
         raise NotFittedError("The model has no values yet: call fit first.")
     graph, about = Graph(model.dtype), dict[str, str]()
     wanted = symbols([network.output], "input")
-    raw = preprocessing(model.extra, int(wanted[0].shape[1])) if wanted else None
+    columns = wanted[0].shape[1] if len(wanted) == 1 else 0
+    raw = preprocessing(model.extra, columns, network.output.shape[1])
     inputs = {wanted[0]: raw.rows(graph)} if raw else _inputs(graph, wanted)
     (y,) = add_formulas(graph, [network.output], inputs, model.values)
     if raw is None:

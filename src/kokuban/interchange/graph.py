@@ -28,7 +28,7 @@ class Graph:
 
     def __init__(self, dtype: Any) -> None:
         """SettingError for another type, and where the package onnx is missing."""
-        self._onnx: Any = _required("onnx")
+        self._onnx: Any = required("onnx")
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise SettingError(f"ONNX export is in float32 or float64, not {self.dtype}.")
@@ -150,7 +150,8 @@ class Graph:
         return found
 
 
-def _required(module: str) -> Any:
+def required(module: str) -> Any:
+    """An optional package; SettingError naming the extra where it is not installed."""
     try:
         return import_module(module)
     except ImportError:

@@ -14,6 +14,7 @@ import numpy as np
 
 from kokuban.errors import FileFormatError, InterchangeError
 from kokuban.interchange.graph import Graph, Tensor
+from kokuban.shape import Dim
 from kokuban.train.data import TableEncoder, state
 from kokuban.train.data.columns import CategoricalColumn, NumericColumn
 from kokuban.train.data.table import MISSING
@@ -211,26 +212,39 @@ def _array(labels: Labels) -> np.ndarray:
     return np.array(labels, object if isinstance(labels[0], str) else None)
 
 
-def preprocessing(extra: Mapping[str, Any], pixels: int) -> Preprocessing | None:
-    """What a model file says beside its network about raw data; None where nothing.
+def preprocessing(
+    extra: Mapping[str, Any], columns: Dim, outputs: Dim
+) -> Preprocessing | None:
+    """What a model file says of raw data beside its network; None where it says nothing.
 
-    FileFormatError where it is malformed.
+    FileFormatError where that is malformed, or fits no network from so many columns to
+    so many outputs.
     """
     if KEY not in extra:
         return None
     match extra[KEY]:
-        case {"coding": {"kind": "table", "encoder": encoder}}:
-            return TablePreprocessing(TableEncoder.from_dict(encoder))
+        case {"coding": {"kind": "table", "encoder": record}}:
+            encoder = TableEncoder.from_dict(record)
+            made, labels = len(encoder.outputs), len(encoder.labels)
+            if (made, labels or 1) == (columns, outputs):
+                return TablePreprocessing(encoder)
         case {"coding": {"kind": "images"} as found}:
-            return _images(found, pixels)
-    raise FileFormatError(f"The model's {KEY!r} does not say how raw data are read.")
-
-
-def _images(found: object, pixels: int) -> ImagePreprocessing:
-    checks = {"kind": state.is_text, "labels": _are_labels, "levels": state.is_count}
-    about = state.fields(found, checks, "The images' coding")
-    return ImagePreprocessing(tuple(about["labels"]), about["levels"], pixels)
+            about = state.fields(found, IMAGES, "The images' coding")
+            if len(about["labels"]) == outputs and isinstance(columns, int):
+                known = tuple(about["labels"])
+                return ImagePreprocessing(known, about["levels"], columns)
+    raise FileFormatError(
+        f"{KEY!r} in the model's file does not say how raw data become the "
+        f"{columns} columns of its network, and its {outputs} outputs an answer."
+    )
 
 
 def _are_labels(value: object) -> bool:
     return isinstance(value, list) and all(type(label) is int for label in value)
+
+
+def _is_positive(value: object) -> bool:
+    return state.is_count(value) and value != 0
+
+
+IMAGES = {"kind": state.is_text, "labels": _are_labels, "levels": _is_positive}
