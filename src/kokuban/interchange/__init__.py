@@ -2,5 +2,6 @@
 
 from kokuban.interchange.export import to_onnx
 from kokuban.interchange.scikit import from_sklearn, to_sklearn
+from kokuban.interchange.state_dict import from_torch, to_torch
 
-__all__ = ["from_sklearn", "to_onnx", "to_sklearn"]
+__all__ = ["from_sklearn", "from_torch", "to_onnx", "to_sklearn", "to_torch"]
