@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, lesson, predict, train
+from kokuban.cli import check, explain, export, lesson, predict, train
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -23,7 +23,8 @@ Train a network on a table or on images, use it, and prove its gradient.
   kokuban train houses.csv --target price         a table with a header
   kokuban predict houses.safetensors new.csv      answers for new rows
   kokuban check houses.safetensors houses.csv     the proof
-  kokuban explain houses.safetensors              its backpropagation, derived"""
+  kokuban explain houses.safetensors              its backpropagation, derived
+  kokuban export houses.safetensors               for other programs, as ONNX"""
 
 TRAIN = """\
 Train a network and say how well it does on rows it has not seen.
@@ -73,6 +74,15 @@ examples:
   kokuban check net.kb                           random values
   kokuban check net.kb --at values.npz --claim 'W = X^T D' --let 'D = (Y - T) / N'"""
 
+EXPORT = """\
+Write a model as an ONNX file, which other programs run. A model of `kokuban train` takes
+raw data there too: each column of its table is an input, numbers in float64 (NaN where
+one is missing), all else text; images are an input of grey levels."""
+
+EXPORT_EXAMPLES = """\
+examples:
+  kokuban export price.safetensors -o price.onnx
+  kokuban export digits.safetensors              writes digits.onnx"""
 
 EXPLAIN = """\
 Derive the gradient of a loss step by step, as on a blackboard, from the loss back to
@@ -119,6 +129,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
     _lesson(_command(commands, "lesson", "learn how it works", LESSON, LESSON_EXAMPLES))
+    _export(_command(commands, "export", "a model as ONNX file", EXPORT, EXPORT_EXAMPLES))
     return top
 
 
@@ -265,6 +276,14 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="also a column for each class, with its probability",
     )
     _separator(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=export.run)
+    command.add_argument("model", metavar="MODEL", help="a model or estimator file")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="the file (default NAME.onnx)"
+    )
 
 
 def _check(command: argparse.ArgumentParser) -> None:
