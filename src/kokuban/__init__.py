@@ -14,7 +14,7 @@ from kokuban import ops as ops
 
 if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
     from kokuban import errors as errors, nn as nn, optim as optim
-    from kokuban.explain import Derivation as Derivation, derive as derive
+    from kokuban.explain import Derivation as Derivation
     from kokuban.expr import (
         Const as Const,
         Expr as Expr,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
         target as target,
     )
     from kokuban.formula import board as board
-    from kokuban.gradcheck import check as check
+    from kokuban.gradcheck import check as check, derive as derive
     from kokuban.gradient import grad as grad
     from kokuban.ops import (
         abs as abs,
@@ -154,8 +154,8 @@ _NAMES = {
     "gradient": ("grad",),
     "rewrite": ("simplify",),
     "run": ("evaluate", "set_num_threads"),
-    "explain": ("Derivation", "derive"),
-    "gradcheck": ("check",),
+    "explain": ("Derivation",),
+    "gradcheck": ("check", "derive"),
     "train": ("History", "Model", "load"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -37,6 +37,7 @@ from kokuban.explain.layout import (
     Term as Named,
     Text,
     bracketed,
+    coefficient,
     name,
     number,
     row,
@@ -303,11 +304,12 @@ class Entries:
             a, b = arguments
             if isinstance(b, Number) and not isinstance(a, Number):
                 a, b = b, a
-            scaled = SIGMA if isinstance(a, Number) else PRODUCT
-            if self.at.columns and not isinstance(a, Number):
+            if isinstance(a, Number) and a.value > 0:
+                scale = coefficient(a.value)
+                return _joined([scale, self.within(b, SIGMA)]), PRODUCT
+            if self.at.columns and is_matrix_product(a, b):
                 a, b = b, a
-            joined = _joined([self.within(a, PRODUCT), self.within(b, scaled)])
-            return joined, PRODUCT
+            return _joined([self.within(a, PRODUCT), self.within(b, PRODUCT)]), PRODUCT
         if function == "/":
             return self._quotient(*arguments)
         if function == "**":
@@ -361,6 +363,11 @@ class Entries:
 _DIMENSIONS = ("N",)
 
 
+def is_matrix_product(a: Term, b: Term) -> bool:
+    """Whether two factors are a product's under its sum: their indices differ."""
+    return {i.name for i in indices(a)} != {i.name for i in indices(b)}
+
+
 def _shown_index(own: Index) -> Index:
     return Index(_letter(own.name), own.over)
 
@@ -384,10 +391,14 @@ def _scale(size: float) -> tuple[list[Box], list[Box]]:
 
 
 def _written_when(factor: tuple[Term, int]) -> int:
-    """The order of factors: with the row's index first, deltas last."""
+    """The order of factors: by the result's row p, others, by its column q, deltas."""
     t, _ = factor
     names = {i.name for i in indices(t)}
-    return 2 if isinstance(t, Delta) else 0 if "p" in names and "q" not in names else 1
+    if isinstance(t, Delta):
+        return 3 if "p" in names else 4
+    if ("p" in names) == ("q" in names):
+        return 1
+    return 0 if "p" in names else 2
 
 
 def _across(places: Sequence[Box]) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
 from kokuban.explain.backward import Gradient, Share, Tape
 from kokuban.explain.calculus import Calculus
-from kokuban.explain.entries import matrices
+from kokuban.explain.entries import is_matrix_product, matrices
 from kokuban.explain.layout import (
     SPACE,
     Box,
@@ -115,7 +115,7 @@ class Numbers:
             for leaf, node in matrices(formula).items()
             if not isinstance(node, Size)
         }
-        box = _Arithmetic(held, self.sizes).shown(term, env)[0]
+        box = _Arithmetic(held, self.sizes, self._columns).shown(term, env)[0]
         place = i + 1, j + 1
         result = number(float(value[i, j]), _digits(value))
         return (place[::-1] if self._columns else place), Part(box), Part(result)
@@ -148,8 +148,10 @@ def _digits(value: Matrix) -> int | None:
 class _Arithmetic:
     """An entry's formula with numbers in it, sums written out."""
 
-    def __init__(self, values: Mapping[str, Matrix], sizes: Mapping[str, int]) -> None:
-        self.values, self.sizes = values, sizes
+    def __init__(
+        self, values: Mapping[str, Matrix], sizes: Mapping[str, int], columns: bool
+    ) -> None:
+        self.values, self.sizes, self.columns = values, sizes, columns
 
     def shown(self, t: Term, env: Mapping[str, int]) -> tuple[Box, int]:
         """The term, and how tightly its form holds together."""
@@ -223,11 +225,13 @@ class _Arithmetic:
         if function == "neg":
             return row(sign("−"), self._within(arguments[0], PRODUCT, env)), SUM
         if function == "*":
+            if self.columns and is_matrix_product(*arguments):
+                arguments = arguments[::-1]
             a, b = (self._within(x, PRODUCT, env) for x in arguments)
             return row(a, Text("·", "sign"), b), PRODUCT
         if function == "/":
-            (over, have), (under, holds) = (self.shown(x, env) for x in arguments)
-            return Fraction(over, under, (have < ATOM, holds < ATOM)), PRODUCT
+            over, under = arguments
+            return self._quotient(over, under, env)
         if function == "**":
             base, exponent = (self._within(x, ATOM, env) for x in arguments)
             return Script(base, upper=exponent), POWER
@@ -249,6 +253,24 @@ class _Arithmetic:
         )
         inside = _listed([self.shown(x, env)[0] for x in shown], ",")
         return row(Text(label, "function"), bracketed(inside)), ATOM
+
+    def _quotient(self, a: Term, b: Term, env: Mapping[str, int]) -> tuple[Box, int]:
+        """a / b; a sign goes before it, and of a product the last factor is divided."""
+        if isinstance(a, Call) and a.function == "*":
+            first, last = a.arguments
+            box, holds = self._quotient(last, b, env)
+            last_box = bracketed(box) if holds < PRODUCT else box
+            return row(self._before(first, env), Text("·", "sign"), last_box), PRODUCT
+        if isinstance(a, Number) and a.value < 0:
+            return row(sign("−"), self._quotient(Number(-a.value), b, env)[0]), SUM
+        (over, have), (under, holds) = (self.shown(x, env) for x in (a, b))
+        return Fraction(over, under, (have < ATOM, holds < ATOM)), PRODUCT
+
+    def _before(self, t: Term, env: Mapping[str, int]) -> Box:
+        """A first factor: a minus before a quotient needs no brackets."""
+        if isinstance(t, Call) and t.function == "/":
+            return self.shown(t, env)[0]
+        return self._within(t, PRODUCT, env)
 
 
 def _listed(boxes: Sequence[Box], between: str) -> Box:

@@ -56,7 +56,11 @@ def _sentence(said: Prose) -> str:
 def _text_step(step: Step) -> list[str]:
     reason = f": {_sentence(step.reason)}" if step.reason else ""
     out = _filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
-    for line in (*step.lines, *step.struck):
+    for line in step.lines:
+        out += _text_line(line, "     ")
+    if step.checked:
+        out += _filled(f"     {_sentence(step.checked)}", "     ")
+    for line in step.struck:
         out += _text_line(line, "     ")
     for remark in step.remarks:
         out += _filled(f"     {_sentence(remark)}", "     ")
@@ -197,6 +201,7 @@ def latex(page: Page, document: bool = False) -> str:
         reason = f": {_latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
         out += [f"\\[\n{_display(step.lines)}\n\\]"]
+        out += [_latex_prose(step.checked) + r"\par"] if step.checked else []
         out += [f"\\[\n{_display([line])}\n\\]" for line in step.struck]
         out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
@@ -226,6 +231,7 @@ def markdown(page: Page) -> str:
         reason = f": {_markdown_prose(step.reason)}" if step.reason else ""
         out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", _display(step.lines)]
         out += ["$$", ""]
+        out += [_markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
             plain = _markdown_line(line)
             out += [f"~~{plain}~~", ""]
@@ -293,6 +299,8 @@ def html(page: Page, fragment: bool = False) -> str:
             f'<p class="reason">{_html_prose(step.reason)}</p>' if step.reason else ""
         )
         out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", _html_lines(step.lines)]
+        if step.checked:
+            out.append(f'<p class="checked">{_html_prose(step.checked)}</p>')
         if step.struck:
             out.append(f'<div class="wrong">{_html_lines(step.struck)}')
             out += [f"<p>{_html_prose(r)}</p>" for r in step.remarks]

@@ -1,5 +1,6 @@
 """Checking gradients: numerical differentiation, and a verdict that says why."""
 
+from kokuban.gradcheck.derived import checked, derive
 from kokuban.gradcheck.report import Check, Kink, Result, Worst
 from kokuban.gradcheck.schemes import METHODS, differences
 from kokuban.gradcheck.taylor import taylor_slope
@@ -12,6 +13,8 @@ __all__ = [
     "Result",
     "Worst",
     "check",
+    "checked",
+    "derive",
     "differences",
     "taylor_slope",
 ]

@@ -61,6 +61,11 @@ class Phrases:
         found = LANGUAGES[self.lang].pairs.get((later, earlier))
         return None if found is None else (found[0], self._turned(found[1]))
 
+    def same(self, operation: str) -> str:
+        """The key of why a folded formula is the rule's: the operation's own, if any."""
+        own = f"same {operation}"
+        return own if own in LANGUAGES[self.lang].words else "same"
+
     @property
     def cancels(self) -> str:
         """The reason where two rules cancel and the pair has no name."""

@@ -5,9 +5,9 @@ from kokuban.explain.phrases.language import Language
 WORDS = {
     "title": "$\\0$ を求める。ただし $\\1$",
     "short title": "$\\0$ を求める",
-    "rows": "行がサンプル ($N$ 個) である。行列による勾配は、その行列と同じ形をもつ。",
+    "rows": "行がサンプル ($N$ 個) である。行列に関する勾配は、その行列と同じ形である。",
     "columns": "列がサンプル ($N$ 個) である。すべての行列を転置し、積の順序を逆にして書く。"
-    "行列による勾配は、その行列と同じ形をもつ。",
+    "行列に関する勾配は、その行列と同じ形である。",
     "forward": "順伝播",
     "backward": "逆伝播",
     "insert": "$\\0$ を代入する",
@@ -38,11 +38,20 @@ WORDS = {
     "zero reason": "$\\0$ は損失に効かないから、勾配のすべての成分が 0 である",
     "no numbers": "乱数の値では損失が有限にならないため、誤差の数値は示さない。",
     "chain": "すべての成分を通る連鎖律",
-    "delta": "$\\frac{\\partial a_{ij}}{\\partial a_{pq}} = δ_{ip} δ_{jq}$: 添字の一致する項だけが残る",
+    "delta": "$\\frac{\\partial a_{ij}}{\\partial a_{pq}} = δ_{ip}\\, δ_{jq}$: 添字の一致する項だけが残る",
     "picks": "δ が和の中の一項を選ぶ",
     "rows of one": "教師信号の各行の和は 1 である",
     "fold": "行列として読む",
+    "checked all": "確認: 中心差分と $\\0$ 個の成分すべてで一致 (相対誤差は最大 $\\1$)",
+    "checked one": "確認: 中心差分と一致 (相対誤差 $\\1$)",
+    "checked some": "確認: 中心差分と $\\2$ 個中 $\\0$ 個の成分で一致 (相対誤差は最大 $\\1$)",
+    "checked along": "乱数で選んだ $\\3$ 方向でも一致",
+    "checked corner": "微分できない点にある $\\4$ 個は除く",
+    "checked wrong": "中心差分と一致しない (相対誤差は最大 $\\1$)",
+    "checked not": "未確認: ここでは中心差分で判定できない",
+    "checked between": "。",
     "same": "書き直す",
+    "same sigmoid": "$e^{-u} σ(u) = 1 - σ(u)$ による",
 }
 
 # what changes places in columns
