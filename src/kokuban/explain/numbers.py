@@ -134,7 +134,7 @@ def _digits(value: Matrix) -> int | None:
     """Digits after the point: none for whole numbers, four or so for others."""
     if np.all(value == np.round(value)) and np.all(np.abs(value) < 1e6):
         return 0
-    for digits in (1, 2, 3):
+    for digits in range(1, 4 if value.size > 1 else 7):
         if np.array_equal(np.round(value, digits), value):
             return digits
     largest = float(np.max(np.abs(value)))
