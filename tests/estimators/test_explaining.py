@@ -65,7 +65,7 @@ class TestClassifier:
         net = classifier(dropout=0.5, normalization="layer", solver="adam")
         text = net.explain(X[:4], CLASSES[:4], form="numbers", wrt=["W1", "b1"]).text()
         assert "Z₂ = √(" in text  # the deviation of a row
-        assert "M₁" in net.explain().text()  # the mask
+        assert "⊙ M" in net.explain().text()  # the mask
         assert "checked: central differences agree" in text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, predict, train
+from kokuban.cli import check, explain, lesson, predict, train
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -87,6 +87,18 @@ examples:
   kokuban explain net.py:L --form numbers --at values.npz --entry 1,3
   kokuban explain net.py:L -o net-numpy.py       a program of both passes"""
 
+LESSON = """\
+Lessons on backpropagation, from the step neuron to weights used twice. Every formula
+in them is derived and every number computed when the lesson is shown. Without a NAME,
+the list of lessons."""
+
+LESSON_EXAMPLES = """\
+examples:
+  kokuban lesson
+  kokuban lesson losses --lang ja
+  kokuban lesson losses -o losses.html           with its figures
+  kokuban lesson --all -o lessons                every lesson, as Markdown"""
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
@@ -106,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
         _command(commands, "predict", "answers for raw data", PREDICT, PREDICT_EXAMPLES)
     )
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
+    _lesson(_command(commands, "lesson", "learn how it works", LESSON, LESSON_EXAMPLES))
     return top
 
 
@@ -323,6 +336,21 @@ def _explain(command: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"write it there instead; its name ends in {', '.join(explain.KINDS)}",
     )
+
+
+def _lesson(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=lesson.run)
+    add = command.add_argument
+    add("name", nargs="?", metavar="NAME", help="which lesson (default: list them)")
+    add("--lang", choices=tuple(LANGUAGES), default="en", help="default: en")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"write it there instead; its name ends in {', '.join(lesson.KINDS)}; "
+        "the figures of .md stand beside it",
+    )
+    add("--all", action="store_true", help="every lesson, into the folder -o names")
 
 
 def _place(text: str) -> tuple[int, int]:

@@ -62,6 +62,14 @@ def worked_out(found: Tape, at: Mapping[Any, Any]) -> tuple[Values, dict[str, in
     return values, known
 
 
+def grid(value: Matrix) -> Box:
+    """A matrix of numbers, its middle left out where it is large; a number bare."""
+    digits = _digits(value)
+    if value.size == 1:
+        return number(float(value[0, 0]), digits)
+    return elided([[number(float(v), digits) for v in line] for line in value])
+
+
 class Numbers:
     """A derivation at a point: formulas with their matrices put in, and what they give.
 
@@ -88,13 +96,7 @@ class Numbers:
 
     def grid(self, value: Matrix) -> Box:
         """A matrix of numbers, its middle left out where it is large; a number bare."""
-        if self._columns:
-            value = value.T
-        digits = _digits(value)
-        if value.size == 1:
-            return number(float(value[0, 0]), digits)
-        entries = [[number(float(v), digits) for v in line] for line in value]
-        return elided(entries)
+        return grid(value.T if self._columns else value)
 
     def parts(self, formula: Expr) -> list[Part]:
         """The formula with numbers put in, and its value."""

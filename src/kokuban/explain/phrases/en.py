@@ -137,10 +137,10 @@ RULES = {
         "batch norm",
         "mean and deviation of a column depend on all samples, so three terms meet",
     ),
-    "l2": ("weight decay", "$\\frac{1}{2} w^2$ has the slope $w$"),
+    "l2": ("weight decay", "$\\frac{1}{2} \\, w^2$ has the slope $w$"),
     "mse": ("mean squared error", "$(y - t)^2$ has the slope $2 (y - t)$, and the mean "
             "divides by the number of entries"),
-    "half_sum_of_squares": ("half sum of squares", "$\\frac{1}{2} (y - t)^2$ has the slope "
+    "half_sum_of_squares": ("half sum of squares", "$\\frac{1}{2} \\, (y - t)^2$ has the slope "
                             "$y - t$: that is what the half is for"),
     "mae": ("mean absolute error", "$|y - t|$ has the slope ±1"),
     "huber": ("Huber", "the slope is $y - t$ near 0 and ±δ far away"),
