@@ -96,7 +96,7 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
     p, r = (index(x, d) for x, d in zip("qp" if columns else "pq", of.shape, strict=True))
     y, by = Entry(q.symbol.name, s, t), Entry(of.name, p, r)
     body = opened(q.body)
-    value = calculus.in_entries(body, s, t)
+    value = calculus.in_order(body, s, t, columns)
     found = picked(calculus.normal(slope(value, by)))
     found = collected(known_by_name(found, calculus.normal(value), y))
     leaves = matrices(body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
@@ -252,7 +252,10 @@ class Entries:
             return Script(bracketed(matrix), lower=lower)
         box = name(t.matrix)
         upper: Box | None = None
-        if isinstance(box, Script) and t.matrix.removeprefix(_base(box)).isdigit():
+        if (
+            isinstance(box, Script)
+            and t.matrix.removeprefix(_base(box)).lstrip("_").isdigit()
+        ):
             assert box.lower is not None
             upper = bracketed(box.lower)
             box = box.base
@@ -277,6 +280,8 @@ class Entries:
             case Delta(left, right):
                 places = (self._place(left), self._place(right))
                 return Script(Text("δ"), lower=row(*places)), ATOM
+            case Sum(own, Call("neg", (body,))):
+                return row(MINUS, self.term(Sum(own, body))[0]), SUM
             case Sum(own, body):
                 return row(
                     self._sigma(_shown_index(own)), SPACE, self.within(body, SIGMA)
@@ -297,6 +302,8 @@ class Entries:
     def _call(self, function: str, arguments: Sequence[Term]) -> Shown:
         if function in ("+", "-"):
             a, b = arguments
+            if function == "+" and isinstance(b, Call) and b.function == "neg":
+                function, b = "-", b.arguments[0]
             return row(self.within(a, SUM), function, self.within(b, SUM + 1)), SUM
         if function == "neg":
             return row(MINUS, self.within(arguments[0], SIGMA)), SUM
@@ -307,8 +314,6 @@ class Entries:
             if isinstance(a, Number) and a.value > 0:
                 scale = coefficient(a.value)
                 return _joined([scale, self.within(b, SIGMA)]), PRODUCT
-            if self.at.columns and is_matrix_product(a, b):
-                a, b = b, a
             return _joined([self.within(a, PRODUCT), self.within(b, PRODUCT)]), PRODUCT
         if function == "/":
             return self._quotient(*arguments)
@@ -350,10 +355,12 @@ class Entries:
         """A quotient; a number below goes before a sum: 1/N Σ …"""
         below, holds = self.term(b)
         loose = holds <= JOINED
+        if b == Number(1.0):
+            return self.term(a)
         if isinstance(a, Call) and a.function == "neg":
             box, _ = self._quotient(a.arguments[0], b)
             return row(MINUS, box), SUM
-        if not any(True for _ in indices(b)) and not isinstance(a, Number):
+        if _is_size(b) and not isinstance(a, Number):
             one = Fraction(number(1), below, (False, loose))
             return row(one, SPACE, self.within(a, SIGMA)), PRODUCT
         above, have = self.term(a)
@@ -363,11 +370,6 @@ class Entries:
 _DIMENSIONS = ("N",)
 
 
-def is_matrix_product(a: Term, b: Term) -> bool:
-    """Whether two factors are a product's under its sum: their indices differ."""
-    return {i.name for i in indices(a)} != {i.name for i in indices(b)}
-
-
 def _shown_index(own: Index) -> Index:
     return Index(_letter(own.name), own.over)
 
@@ -375,6 +377,13 @@ def _shown_index(own: Index) -> Index:
 def _letter(text: str) -> str:
     """A bound index's letter: those inside functions are named by their depth."""
     return "kmnr"[int(text[1:]) % 4] if text.startswith("\x00") else text
+
+
+def _is_size(t: Term) -> bool:
+    """Whether a term is made of numbers and sizes alone."""
+    if isinstance(t, Call):
+        return all(map(_is_size, t.arguments))
+    return isinstance(t, Number) or (isinstance(t, Entry) and not _has_index(t))
 
 
 def _has_index(t: Term) -> bool:

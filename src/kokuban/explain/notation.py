@@ -271,7 +271,7 @@ def _power(at: Notation, node: Expr) -> Shown:
 def _summed(at: Notation, node: Expr) -> Shown:
     """Σ A over all entries; 𝟏ᵀ A over the rows, A 𝟏 over the columns."""
     (a,), over = node.args, dict(node.attrs)["over"]
-    if over == "all":
+    if over == "all" or node.shape == SCALAR:
         return row(sign("∑"), SPACE, at.within(a, SIGMA)), SIGMA
     if (over == "rows") != at.columns:
         return row(Script(ONE, upper=TOP), SPACE, at.within(a, JOINED)), JOINED

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kokuban.entry import Call, Delta, Entry, Index, Largest, Number, Sum, Term
 from kokuban.explain.backward import Gradient, Share, Tape
 from kokuban.explain.calculus import Calculus
-from kokuban.explain.entries import is_matrix_product, matrices
+from kokuban.explain.entries import matrices
 from kokuban.explain.layout import (
     SPACE,
     Box,
@@ -110,14 +110,14 @@ class Numbers:
         value = self.value(formula)
         i, j = self._place(value)
         places = [Index(x, d) for x, d in zip("st", formula.shape, strict=True)]
-        term = Calculus().in_entries(formula, places[0], places[1])
+        term = Calculus().in_order(formula, places[0], places[1], self._columns)
         env = {"s": i, "t": j}
         held = {
             leaf: self.value(node)
             for leaf, node in matrices(formula).items()
             if not isinstance(node, Size)
         }
-        box = _Arithmetic(held, self.sizes, self._columns).shown(term, env)[0]
+        box = _Arithmetic(held, self.sizes).shown(term, env)[0]
         place = i + 1, j + 1
         result = number(float(value[i, j]), _digits(value))
         return (place[::-1] if self._columns else place), Part(box), Part(result)
@@ -150,10 +150,8 @@ def _digits(value: Matrix) -> int | None:
 class _Arithmetic:
     """An entry's formula with numbers in it, sums written out."""
 
-    def __init__(
-        self, values: Mapping[str, Matrix], sizes: Mapping[str, int], columns: bool
-    ) -> None:
-        self.values, self.sizes, self.columns = values, sizes, columns
+    def __init__(self, values: Mapping[str, Matrix], sizes: Mapping[str, int]) -> None:
+        self.values, self.sizes = values, sizes
 
     def shown(self, t: Term, env: Mapping[str, int]) -> tuple[Box, int]:
         """The term, and how tightly its form holds together."""
@@ -227,8 +225,6 @@ class _Arithmetic:
         if function == "neg":
             return row(sign("−"), self._within(arguments[0], PRODUCT, env)), SUM
         if function == "*":
-            if self.columns and is_matrix_product(*arguments):
-                arguments = arguments[::-1]
             a, b = (self._within(x, PRODUCT, env) for x in arguments)
             return row(a, Text("·", "sign"), b), PRODUCT
         if function == "/":

@@ -93,8 +93,10 @@ class Writer:
     def _notes(self) -> Iterator[Prose]:
         say = self.say.say
         samples = [s for s in symbols([self.tape.loss]) if "N" in s.shape]
-        if samples or self.columns:
+        if samples:
             yield say("columns" if self.columns else "rows")
+        elif self.columns:
+            yield say("turned")
         yield from (say(key) for key in _reductions(self.tape.loss))
         kinks = list(self._kinks())
         yield from kinks or [say("smooth")]

@@ -20,6 +20,7 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 NAMES = (
     "perceptron",
     "losses",
+    "two-layer",
 )
 
 

@@ -44,7 +44,10 @@ class Phrases:
         """A sentence with formulas in the places of \\0, \\1 …, and `at` for \\a."""
         own = self.word(key)
         return prose(
-            own if key in ("rows", "columns") else self._turned(own), boxes, {}, at
+            own if key in ("rows", "columns", "turned") else self._turned(own),
+            boxes,
+            {},
+            at,
         )
 
     def rule(self, name: str) -> tuple[str, str]:

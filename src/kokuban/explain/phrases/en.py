@@ -9,6 +9,8 @@ WORDS = {
     "matrix's shape.",
     "columns": "Columns are samples ($N$): every matrix stands transposed and every "
     "product reversed; the gradient with respect to a matrix has that matrix's shape.",
+    "turned": "Vectors are columns: every matrix stands transposed and every product "
+    "reversed; the gradient with respect to a matrix has that matrix's shape.",
     "forward": "Forward",
     "backward": "Backward",
     "insert": "with $\\0$ put in",
@@ -55,7 +57,7 @@ WORDS = {
     "checked not": "not checked: central differences give no verdict here",
     "checked between": "; ",
     "same": "the same, rewritten",
-    "same sigmoid": "$e^{-u} σ(u) = 1 - σ(u)$",
+    "same sigmoid": "$e^{-u} \\, σ(u) = 1 - σ(u)$",
 }
 
 # what changes places in columns
