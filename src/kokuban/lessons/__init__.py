@@ -21,6 +21,7 @@ NAMES = (
     "perceptron",
     "losses",
     "two-layer",
+    "slips",
 )
 
 
