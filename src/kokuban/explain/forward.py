@@ -154,10 +154,16 @@ def _with_bias(node: Expr, users: Mapping[Expr, list[Expr]]) -> Expr:
     """A product together with the rows or numbers added to it."""
     while len(over := users.get(node, [])) == 1 and label(over[0]) in ("add", "subtract"):
         others = [p for p in parts(over[0]) if p is not node]
-        if [label(p) for p in others] != ["broadcast"]:
+        if not (len(others) == 1 and _is_bias(others[0])):
             break
         node = over[0]
     return node
+
+
+def _is_bias(node: Expr) -> bool:
+    """Copies of a row or number; or, of one sample, the row itself."""
+    own_row = isinstance(node, Symbol) and node.role == "parameter" and node.shape[0] == 1
+    return own_row or label(node) == "broadcast"
 
 
 def _names(

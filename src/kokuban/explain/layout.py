@@ -138,6 +138,13 @@ def number(value: float, digits: int | None = None) -> Box:
     return row(sign("−"), box) if minus else box
 
 
+def coefficient(value: float) -> Box:
+    """A positive number in front of what it multiplies: ½ as a fraction."""
+    if value == 0.5:
+        return Fraction(Text("1", "number"), Text("2", "number"))
+    return number(value)
+
+
 _NUMBERED = re.compile(r"([^\W_]*[^\W\d_])_?(\d+)")
 _SUBSCRIPT = re.compile(r"([^\W\d_])_(\w+)")
 

@@ -57,7 +57,11 @@ def sentence(said: Prose) -> str:
 def _text_step(step: Step) -> list[str]:
     reason = f": {sentence(step.reason)}" if step.reason else ""
     out = filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
-    for line in (*step.lines, *step.struck):
+    for line in step.lines:
+        out += text_line(line, "     ")
+    if step.checked:
+        out += filled(f"     {sentence(step.checked)}", "     ")
+    for line in step.struck:
         out += text_line(line, "     ")
     for remark in step.remarks:
         out += filled(f"     {sentence(remark)}", "     ")
@@ -210,6 +214,7 @@ def latex(page: Page, document: bool = False) -> str:
         reason = f": {_latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
         out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += [_latex_prose(step.checked) + r"\par"] if step.checked else []
         out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
         out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
@@ -248,6 +253,7 @@ def markdown(page: Page, level: int = 1) -> str:
         reason = f": {markdown_prose(step.reason)}" if step.reason else ""
         out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", display(step.lines)]
         out += ["$$", ""]
+        out += [markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
             plain = _markdown_line(line)
             out += [f"~~{plain}~~", ""]
@@ -335,6 +341,8 @@ def article(page: Page) -> str:
     for step in page.steps:
         reason = f'<p class="reason">{html_prose(step.reason)}</p>' if step.reason else ""
         out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", html_lines(step.lines)]
+        if step.checked:
+            out.append(f'<p class="checked">{html_prose(step.checked)}</p>')
         if step.struck:
             out.append(f'<div class="wrong">{html_lines(step.struck)}')
             out += [f"<p>{html_prose(r)}</p>" for r in step.remarks]

@@ -142,8 +142,11 @@ def fenced(left: str, inner: Block, right: str) -> Block:
 def _grid(rows: tuple[tuple[Box, ...], ...]) -> Block:
     cells = [[block(c).lines[0] for c in line] for line in rows]
     wide = [max(width(c) for c in column) for column in zip(*cells, strict=True)]
+    formulas = any(" " in c for line in cells for c in line)
     lines = [
-        " ".join(padded(c, w, right=True) for c, w in zip(line, wide, strict=True))
+        ("   " if formulas else " ").join(
+            padded(c, w, right=not formulas) for c, w in zip(line, wide, strict=True)
+        )
         for line in cells
     ]
     return Block(tuple(lines), (len(lines) - 1) // 2)

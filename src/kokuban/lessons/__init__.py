@@ -25,7 +25,9 @@ NAMES = (
     "sgd",
     "numerical-differentiation",
     "cost",
+    "two-layer",
     "batch-and-online",
+    "slips",
 )
 
 
