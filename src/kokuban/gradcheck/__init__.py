@@ -1,5 +1,6 @@
 """Checking gradients: numerical differentiation, and a verdict that says why."""
 
+from kokuban.gradcheck.diagnose import Diagnosis, Mistake, diagnose
 from kokuban.gradcheck.report import Check, Kink, Result, Worst
 from kokuban.gradcheck.schemes import METHODS, differences
 from kokuban.gradcheck.taylor import taylor_slope
@@ -8,10 +9,13 @@ from kokuban.gradcheck.verdict import check
 __all__ = [
     "METHODS",
     "Check",
+    "Diagnosis",
     "Kink",
+    "Mistake",
     "Result",
     "Worst",
     "check",
+    "diagnose",
     "differences",
     "taylor_slope",
 ]
