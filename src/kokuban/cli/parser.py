@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, predict, train
+from kokuban.cli import check, explain, grade, predict, train, worksheet
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -106,6 +106,11 @@ def parser() -> argparse.ArgumentParser:
         _command(commands, "predict", "answers for raw data", PREDICT, PREDICT_EXAMPLES)
     )
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
+    for own, module, short in (
+        ("worksheet", worksheet, "make fill-in-the-blank sheets"),
+        ("grade", grade, "grade what comes back"),
+    ):
+        module.options(_command(commands, own, short, module.LONG, module.EXAMPLES))
     return top
 
 

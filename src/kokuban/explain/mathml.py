@@ -51,7 +51,8 @@ def _element(box: Box) -> str:
         case Gap(count, width, answer):
             inner = f'<mspace width="{width * 0.6:.1f}em" height="1em"></mspace>'
             inner = inner if answer is None else _element(answer)
-            return f'<mrow class="gap"><mtext class="count">({count})</mtext>{inner}</mrow>'
+            label = f'<mtext class="count">({count})</mtext>'
+            return f'<mrow class="gap">{label}{inner}</mrow>'
     raise TypeError(f"no box: {box!r}")
 
 

@@ -95,9 +95,9 @@ def block(box: Box) -> Block:
             inner = block(body)
             return Block(tuple(_struck(line) for line in inner.lines), inner.base)
         case Gap(count, width, answer):
-            start = _one(f"({count}) ")
-            inner = _one("_" * width) if answer is None else block(answer)
-            return beside([start, inner])
+            if answer is None:
+                return _one(f"({count}) " + "_" * width)
+            return fenced("[", beside([_one(f"({count}) "), block(answer)]), "]")
     raise TypeError(f"no box: {box!r}")
 
 

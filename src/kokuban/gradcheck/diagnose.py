@@ -20,8 +20,17 @@ from kokuban.explain.backward import Tape, tape
 from kokuban.explain.derivation import derive
 from kokuban.explain.forward import expressed
 from kokuban.explain.page import Step
-from kokuban.expr import Call, Expr, Symbol, order, plain, require, substitute, symbols
-from kokuban.expr import written as in_full
+from kokuban.expr import (
+    Call,
+    Expr,
+    Symbol,
+    order,
+    plain,
+    require,
+    substitute,
+    symbols,
+    written as in_full,
+)
 from kokuban.formula import compare
 from kokuban.formula.trial import Trial
 from kokuban.gradcheck.factors import Factor, factors

@@ -156,7 +156,11 @@ def _json(found: Answers, text: str) -> Pairs:
     """The members of a JSON form; every one of them, names given twice included."""
     try:
         top = json.loads(
-            text, object_pairs_hook=list, parse_int=str, parse_float=str, parse_constant=str
+            text,
+            object_pairs_hook=list,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=str,
         )
     except (ValueError, RecursionError):
         found.problem("no JSON")

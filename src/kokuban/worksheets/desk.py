@@ -67,9 +67,7 @@ class Desk:
         program = Program(formulas)
         return tuple(self._point(k, trial, program, names) for k in range(POINTS))
 
-    def _point(
-        self, k: int, trial: Trial, program: Program, names: list[str]
-    ) -> Point:
+    def _point(self, k: int, trial: Trial, program: Program, names: list[str]) -> Point:
         sizes = trial.sizes(k)
 
         def draw(shape: tuple[int, int]) -> Any:

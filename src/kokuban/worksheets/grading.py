@@ -17,8 +17,8 @@ from kokuban.formula.trial import Trial
 from kokuban.gradcheck import diagnose
 from kokuban.run import evaluate
 from kokuban.worksheets.answers import LONGEST, Answers
-from kokuban.worksheets.desk import Desk
-from kokuban.worksheets.indexed import indexed
+from kokuban.worksheets.desk import Desk, Point
+from kokuban.worksheets.indexed import apart, indexed
 from kokuban.worksheets.sheet import Blank, Sheet
 from kokuban.worksheets.words import VERDICTS
 
@@ -156,18 +156,11 @@ class Grader:
         self, desk: Desk, blank: Blank, claim: Expr, right: Expr
     ) -> tuple[list[str], list[str]]:
         """The names of the mistakes, and a sentence for each."""
-        about = {}
-        if blank.by:
-            about = {"loss": desk.board.loss, "wrt": desk.board[blank.by]}
-        found = diagnose(claim, right, **about)
-        return self._named(found.mistakes)
-
-    def _named(self, mistakes: Iterable[object]) -> tuple[list[str], list[str]]:
-        names, lines = [], []
-        for mistake in mistakes:
-            names.append(str(getattr(mistake, "name")))  # noqa: B009
-            lines.append(str(getattr(mistake, "text")(self.lang)))  # noqa: B009
-        return names, lines
+        loss, by = (desk.board.loss, desk.board[blank.by]) if blank.by else (None, None)
+        found = diagnose(claim, right, loss=loss, wrt=by)
+        return [m.name for m in found.mistakes], [
+            m.text(self.lang) for m in found.mistakes
+        ]
 
     def _wrong(self, blank: Blank, names: Sequence[str], lines: Sequence[str]) -> Verdict:
         said = lines or [self._say("unexplained")]
@@ -178,10 +171,9 @@ class Grader:
     def _entries(self, desk: Desk, blank: Blank, given: str) -> Verdict:
         claim = indexed(given, desk, blank.known, blank.indices)
         right = indexed(blank.answer, desk, desk.board, blank.indices)
-        tests = [indexed(w, desk, desk.board, blank.indices) for w in blank.where]
         pairs: list[tuple[Array, Array]] = []
         for point in desk.points:
-            held = [t.values(point) != 0 for t in tests]
+            held = [self._holds(desk, blank, w, point) != 0 for w in blank.where]
             mine, true, *masks = np.broadcast_arrays(
                 claim.values(point), right.values(point), *held
             )
@@ -197,13 +189,22 @@ class Grader:
             return Verdict(blank, RIGHT, 1.0)
         return self._wrong(blank, *self._multiple(mine, true, allowed))
 
+    def _holds(self, desk: Desk, blank: Blank, condition: str, point: Point) -> Array:
+        """Where a condition on the indices, or on entries, holds."""
+        found = apart(condition, blank.indices, point)
+        if found is not None:
+            return found
+        return indexed(condition, desk, desk.board, blank.indices).values(point)
+
     def _multiple(
         self, mine: Array, true: Array, allowed: float
     ) -> tuple[list[str], list[str]]:
         """Whether what was given is a multiple of what is right, and which."""
         square = float(true @ true)
         ratio = float(mine @ true) / square if square else 0.0
-        if not ratio or np.any(np.abs(mine - ratio * true) > allowed * max(1, abs(ratio))):
+        if not ratio or np.any(
+            np.abs(mine - ratio * true) > allowed * max(1, abs(ratio))
+        ):
             return [], []
         if abs(ratio + 1) < 1e-6:
             return ["sign"], [self._say("sign")]
@@ -243,7 +244,10 @@ def _points(names: Sequence[str]) -> float:
 def commonest(class_: Iterable[Graded], count: int = 5) -> list[tuple[str, str, int]]:
     """The commonest mistakes: the mistake's name, the blank's, and how many made it."""
     found = Counter(
-        (mistake, v.blank.name) for g in class_ for v in g.verdicts for mistake in v.mistakes
+        (mistake, v.blank.name)
+        for g in class_
+        for v in g.verdicts
+        for mistake in v.mistakes
     )
     ordered = sorted(found.items(), key=lambda pair: (-pair[1], pair[0]))
     return [(*key, n) for key, n in ordered[:count]]

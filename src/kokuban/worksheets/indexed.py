@@ -8,7 +8,7 @@ values at a point are an array with an axis for each index: nothing else is done
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
@@ -18,7 +18,6 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedInput
 from numpy.typing import NDArray
 
-from kokuban.errors import FormulaError
 from kokuban.formula.notation import plain
 from kokuban.formula.place import Source
 from kokuban.shape import Dim
@@ -137,6 +136,21 @@ def indexed(
     return made
 
 
+def apart(text: str, free: Iterable[tuple[str, str]], point: Point) -> Array | None:
+    """Of a condition such as "r ≠ k": 1 where the two free indices differ, else 0.
+
+    None where it is no such condition.
+    """
+    matched = re.fullmatch(r"(\w) ≠ (\w)", text)
+    if matched is None:
+        return None
+    letters = [letter for letter, _ in free]
+    dims = dict(free)
+    size = point.sizes[dims[matched[1]]]
+    axes = [letters.index(matched[1]), letters.index(matched[2])]
+    return _placed(1.0 - np.eye(size), axes, len(letters))
+
+
 def _parts(found: Indexed, token: Token) -> tuple[str, list[str]]:
     """The matrix's name that an entry's letter stands for, and its places."""
     matched = _entry.fullmatch(token)
@@ -155,9 +169,7 @@ def _parts(found: Indexed, token: Token) -> tuple[str, list[str]]:
 
 
 def _layers(token: str) -> list[str]:
-    return [
-        m[0].strip("^{()}⁽⁾").translate(_digits) for m in re.finditer(LAYER, token)
-    ]
+    return [m[0].strip("^{()}⁽⁾").translate(_digits) for m in re.finditer(LAYER, token)]
 
 
 class _Checked:
@@ -187,7 +199,7 @@ class _Checked:
 
     def _over(self, letter: str, tree: Tree[Token]) -> Dim:
         """What an index under a Σ runs over: the dimension where it is used first."""
-        for token in tree.scan_values(lambda v: v.type == "ENTRY"):
+        for token in _entries(tree):
             if _constant(self.found, token):
                 continue
             name, places = _parts(self.found, token)
@@ -211,13 +223,22 @@ class _Checked:
                 if not (isinstance(dim, int) and 1 <= int(place) <= dim):
                     self._fail(f"{name} has no entry {place}.", token)
             elif place not in scope:
-                self._fail(f"The index {place} stands under no Σ and is not given.", token)
+                self._fail(
+                    f"The index {place} stands under no Σ and is not given.", token
+                )
             elif scope[place] != dim:
                 self._fail(f"{place} runs over {scope[place]}, not {dim}.", token)
 
     def _fail(self, message: str, place: Tree[Token] | Token) -> Any:
         at: Any = place if isinstance(place, Token) else place.meta
         raise self.found.source.error(message, at.start_pos or 0, at.end_pos or 0)
+
+
+def _entries(tree: Tree[Token]) -> Iterator[Token]:
+    """The entries in a tree."""
+    for value in tree.scan_values(lambda v: isinstance(v, Token)):
+        if isinstance(value, Token) and value.type == "ENTRY":
+            yield value
 
 
 def _constant(found: Indexed, token: Token) -> bool:
@@ -227,9 +248,7 @@ def _constant(found: Indexed, token: Token) -> bool:
     return not own and (bare == "e" or bare in found.desk.points[0].sizes)
 
 
-def _bound(
-    found: Indexed, token: Any, scope: Scope
-) -> tuple[str, str | None]:
+def _bound(found: Indexed, token: Any, scope: Scope) -> tuple[str, str | None]:
     """The index that a Σ binds, and the one that it leaves out."""
     matched = _sigma.fullmatch(str(token).replace("!=", "≠"))
     start, end = token.start_pos or 0, token.end_pos or 0
@@ -347,7 +366,9 @@ class _Values:
             return np.array(np.e if own is None else float(own))
         name, places = _parts(self.found, token)
         matrix, shape = self.point.matrices[name], self.found.desk.shape(name)
-        kept = matrix.reshape([n for n, d in zip(matrix.shape, shape, strict=True) if d != 1])
+        kept = matrix.reshape(
+            [n for n, d in zip(matrix.shape, shape, strict=True) if d != 1]
+        )
         index = tuple(int(p) - 1 if p.isdigit() else slice(None) for p in places)
         letters = [p for p in places if not p.isdigit()]
         value: Array = kept[index]
@@ -367,4 +388,8 @@ def _placed(value: Array, axes: list[int], count: int) -> Array:
 
 
 def _at_least(value: Array, count: int) -> Array:
-    return value.reshape(value.shape + (1,) * (count - value.ndim)) if value.ndim < count else value
+    return (
+        value.reshape(value.shape + (1,) * (count - value.ndim))
+        if value.ndim < count
+        else value
+    )

@@ -13,8 +13,18 @@ from kokuban.explain.backward import Gradient, Tape, opened
 from kokuban.explain.derivation import LAYOUTS
 from kokuban.explain.forward import Quantity, in_order
 from kokuban.explain.latex import latex
-from kokuban.explain.layout import Box, Fraction, Gap, Row, Script, Term, bracketed, name
-from kokuban.explain.layout import row, sign
+from kokuban.explain.layout import (
+    Box,
+    Fraction,
+    Gap,
+    Row,
+    Script,
+    Term,
+    bracketed,
+    name,
+    row,
+    sign,
+)
 from kokuban.explain.notation import Notation
 from kokuban.explain.page import Line, Part, Prose
 from kokuban.explain.phrases import Phrases
@@ -22,7 +32,7 @@ from kokuban.expr import Const, Expr, Size, Symbol, order, substitute, symbols
 from kokuban.formula import Board, text
 from kokuban.formula.printing import name_text
 from kokuban.shape import SCALAR, show
-from kokuban.worksheets.mirror import mirrored, turned
+from kokuban.worksheets.mirror import in_columns
 from kokuban.worksheets.numbers import numbers_section
 from kokuban.worksheets.sheet import Blank, Item, Section, Sheet, Worksheet, chosen
 from kokuban.worksheets.words import WORDS
@@ -160,8 +170,7 @@ class _Maker:
         (unmarked,) = without_marks([formula])
         answer = unmarked
         if self.columns:
-            leaves = {s: turned(s.name, s) for s in symbols([unmarked])}
-            answer = mirrored(unmarked, leaves)
+            answer = in_columns(unmarked)
         return self.blanks.gap(
             width, self.at.formula(formula), name=own, kind="formula", board=0,
             answer=text(answer), known=tuple(self.known), by=by,
@@ -188,7 +197,7 @@ class _Maker:
             for s in in_order(symbols([self.tape.loss]))
         )
         items = tuple(self._forward_item(q) for q in self.tape.quantities)
-        heading = self.say.word("forward")
+        heading = (self.say.word("forward"),)
         return Section(heading, self.derived.page.notes, shapes, items)
 
     def _forward_item(self, q: Quantity) -> Item:
@@ -225,7 +234,7 @@ class _Maker:
             items.append(Item((label,) if label else (), says, tuple(self._lines(g))))
             if g.quantity is not None:
                 self.known.append(g.quantity.gradient.name)
-        return Section(self.say.word("backward"), items=tuple(items))
+        return Section((self.say.word("backward"),), items=tuple(items))
 
     def _lines(self, g: Gradient) -> Iterator[Line]:
         """Each use's share where there are several, and the gradient."""
@@ -290,9 +299,9 @@ def _gaps(found: object) -> int:
     if isinstance(found, Gap):
         return 1
     if isinstance(found, tuple):
-        return sum(map(_gaps, found))
-    if isinstance(found, Box):
-        return sum(_gaps(getattr(found, f.name)) for f in fields(found))  # type: ignore[arg-type]
+        return sum([_gaps(f) for f in found])
+    if isinstance(found, Box) and is_dataclass(found):
+        return sum([_gaps(getattr(found, f.name)) for f in fields(found)])
     return 0
 
 

@@ -11,7 +11,17 @@ from typing import Any, Final
 
 from kokuban.entry import Call as Call_, Entry, Index, Matrix, Number
 from kokuban.errors import KokubanError
-from kokuban.expr import COMPOSITES, Call, Const, Expr, apply, constant, order, symbol
+from kokuban.expr import (
+    COMPOSITES,
+    Call,
+    Const,
+    Expr,
+    apply,
+    constant,
+    order,
+    symbol,
+    symbols,
+)
 from kokuban.op import Operation
 
 # Of a sample each, and of the same shape: what a column is to them a row is here.
@@ -28,6 +38,12 @@ def mirrored(formula: Expr, leaves: Mapping[Expr, Expr]) -> Expr:
     for node in order([formula], known=leaves):
         new[node] = _node(node, new)
     return new[formula]
+
+
+def in_columns(formula: Expr) -> Expr:
+    """A formula in symbols as it is written where samples are columns."""
+    leaves: dict[Expr, Expr] = {s: turned(s.name, s) for s in symbols([formula])}
+    return mirrored(formula, leaves)
 
 
 def turned(name: str, e: Expr) -> Expr:

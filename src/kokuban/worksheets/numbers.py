@@ -11,8 +11,19 @@ import numpy as np
 from kokuban.errors import SettingError
 from kokuban.explain.backward import Tape
 from kokuban.explain.forward import in_order
-from kokuban.explain.layout import SHOWN, Box, Gap, Grid, Row, Script, Text, bracketed
-from kokuban.explain.layout import number, row, sign
+from kokuban.explain.layout import (
+    SHOWN,
+    Box,
+    Gap,
+    Grid,
+    Row,
+    Script,
+    Text,
+    bracketed,
+    number,
+    row,
+    sign,
+)
 from kokuban.explain.notation import Notation
 from kokuban.explain.numbers import Matrix, Numbers, Values
 from kokuban.explain.page import Line, Part
@@ -58,7 +69,7 @@ def numbers_section(
             left = row(at.formula(g.quantity.gradient))
         lines = _asked(found, values, at, gaps, rng, own, g.value, left)
         items.append(Item((), (), tuple(lines)))
-    return Section(words["numbers"], items=tuple(items))
+    return Section((words["numbers"],), items=tuple(items))
 
 
 def drawn(loss: Expr, rng: Random) -> Values:

@@ -73,7 +73,7 @@ class Item:
 class Section:
     """A part of a worksheet: its heading, sentences, symbols with shapes, and items."""
 
-    heading: str
+    heading: Prose
     notes: tuple[Prose, ...] = ()
     symbols: tuple[tuple[Box, Box], ...] = ()
     items: tuple[Item, ...] = ()
@@ -136,8 +136,9 @@ def _sheet(found: Mapping[str, Any]) -> Sheet:
     blanks = tuple(_blank(b, len(boards)) for b in found["blanks"])
     if [b.number for b in blanks] != [*range(1, len(blanks) + 1)]:
         raise ValueError
-    texts = (_text(found[k]) for k in ("id", "title", "lang"))
-    return Sheet(*texts, int(found["seed"]), bool(found["columns"]), boards, blanks)
+    own, title, lang = (_text(found[k]) for k in ("id", "title", "lang"))
+    seed, columns = int(found["seed"]), bool(found["columns"])
+    return Sheet(own, title, lang, seed, columns, boards, blanks)
 
 
 def _blank(found: Mapping[str, Any], boards: int) -> Blank:
