@@ -14,7 +14,7 @@ from kokuban.explain.phrases import LANGUAGES
 from kokuban.expr import Expr
 from kokuban.formula import Board, board
 from kokuban.train.files import write_atomically
-from kokuban.worksheets import Worksheet, answers, deck, worksheet, writing
+from kokuban.worksheets import Worksheet, answers, two_layer, worksheet, writing
 from kokuban.worksheets.making import LEVELS
 from kokuban.worksheets.sheet import to_json
 from kokuban.worksheets.variants import variants
@@ -50,7 +50,7 @@ def options(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     command.set_defaults(run=run)
     add = command.add_argument
-    add("what", metavar="WHAT", help=f"FILE.kb, or {', '.join(deck.NAMES)}")
+    add("what", metavar="WHAT", help=f"FILE.kb, or {', '.join(two_layer.NAMES)}")
     add("--wrt", action="append", metavar="NAME", help="derive by this parameter only")
     add(
         "--level",
@@ -142,9 +142,9 @@ def _counted(made: Made) -> str:
 
 
 def _made(args: argparse.Namespace) -> Made:
-    if args.what in deck.NAMES:
+    if args.what in two_layer.NAMES:
         return [
-            deck.sheet(args.what, lang=args.lang, seed=args.seed + k, id=own)
+            two_layer.sheet(args.what, lang=args.lang, seed=args.seed + k, id=own)
             for k, own in enumerate(_ids(args.what, args))
         ]
     given = _board(args.what)
@@ -176,7 +176,7 @@ def _ids(stem: str, args: argparse.Namespace) -> list[str]:
 def _board(what: str) -> Board:
     """The board in a file. A lesson's board would be found here by the lesson's name."""
     if Path(what).suffix != ".kb":
-        raise unknown("worksheet", what, [*deck.NAMES, "FILE.kb"])
+        raise unknown("worksheet", what, [*two_layer.NAMES, "FILE.kb"])
     return board(Path(what))
 
 

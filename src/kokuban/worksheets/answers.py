@@ -83,12 +83,14 @@ def json_form(sheet: Sheet, filled: bool = False) -> str:
 FORM: Final = {
     "en": (
         "Answers. Write each behind its = sign; a formula as on the sheet:",
-        "X^T Δ is a product, A * B a product entry by entry, 1/2 (Y - T) a multiple.",
+        "X^T D is a product, A * B a product entry by entry, 1/2 (Y - T) a multiple;",
+        "in entries: Σ_r d_r y_r^(2), or \\sum_r; LaTeX is read too.",
         "An answer may go on in further lines that begin with a space.",
     ),
     "ja": (
         "解答用紙。= の後に答えを書く。式は問題用紙と同じ記号で書く。",
-        "X^T Δ は行列の積、A * B は成分ごとの積、1/2 (Y - T) は定数倍。",
+        "X^T D は行列の積、A * B は成分ごとの積、1/2 (Y - T) は定数倍。",
+        "成分で書く式は Σ_r d_r y_r^(2) のように書く (\\sum_r も可)。LaTeX でもよい。",
         "長い答えは、空白で始まる次の行に続けてよい。",
     ),
 }
@@ -114,10 +116,7 @@ def load(path: Path, sheets: Mapping[str, Sheet]) -> Answers:
     except UnicodeDecodeError as error:
         found.problem("no text", error.start + 1)
         return found
-    if path.suffix.lower() == ".json":
-        pairs = _json(found, text)
-    else:
-        pairs = _text(found, text)
+    pairs = _json(found, text) if path.suffix.lower() == ".json" else _text(found, text)
     return _sorted(found, pairs, sheets)
 
 

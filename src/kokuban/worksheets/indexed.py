@@ -236,9 +236,9 @@ class _Checked:
 
 def _entries(tree: Tree[Token]) -> Iterator[Token]:
     """The entries in a tree."""
-    for value in tree.scan_values(lambda v: isinstance(v, Token)):
-        if isinstance(value, Token) and value.type == "ENTRY":
-            yield value
+    for value in tree.scan_values(lambda token: token.type == "ENTRY"):  # type: ignore[union-attr]  # lark's own leaves
+        assert isinstance(value, Token)
+        yield value
 
 
 def _constant(found: Indexed, token: Token) -> bool:
@@ -357,7 +357,8 @@ class _Values:
 
     def _test(self, parts: list[Any]) -> Array:
         left, relation, right = parts
-        return RELATIONS[relation](self._value(left), self._value(right)) * 1.0
+        holds = RELATIONS[relation](self._value(left), self._value(right))
+        return np.asarray(holds, np.float64)
 
     def _entry(self, parts: list[Any]) -> Array:
         (token,) = parts

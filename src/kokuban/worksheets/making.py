@@ -300,7 +300,7 @@ def _gaps(found: object) -> int:
         return 1
     if isinstance(found, tuple):
         return sum([_gaps(f) for f in found])
-    if isinstance(found, Box) and is_dataclass(found):
+    if is_dataclass(found):
         return sum([_gaps(getattr(found, f.name)) for f in fields(found)])
     return 0
 
