@@ -273,6 +273,12 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
     )
     _separator(command)
+    command.add_argument(
+        "--lang",
+        choices=tuple(LANGUAGES),
+        default="en",
+        help="of the report; default: en",
+    )
     add = command.add_argument_group("boards").add_argument
     add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
     add(

@@ -1,6 +1,7 @@
 """Checking gradients: numerical differentiation, and a verdict that says why."""
 
-from kokuban.gradcheck.diagnose import Diagnosis, Mistake, diagnose
+from kokuban.gradcheck.diagnose import Diagnosis, diagnose
+from kokuban.gradcheck.mistakes import Mistake
 from kokuban.gradcheck.report import Check, Kink, Result, Worst
 from kokuban.gradcheck.schemes import METHODS, differences
 from kokuban.gradcheck.taylor import taylor_slope
