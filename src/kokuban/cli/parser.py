@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, export, lesson, predict, train
+from kokuban.cli import check, explain, export, grade, lesson, predict, train, worksheet
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -130,6 +130,11 @@ def parser() -> argparse.ArgumentParser:
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
     _lesson(_command(commands, "lesson", "learn how it works", LESSON, LESSON_EXAMPLES))
     _export(_command(commands, "export", "a model as ONNX file", EXPORT, EXPORT_EXAMPLES))
+    for own, module, short in (
+        ("worksheet", worksheet, "make fill-in-the-blank sheets"),
+        ("grade", grade, "grade what comes back"),
+    ):
+        module.options(_command(commands, own, short, module.LONG, module.EXAMPLES))
     return top
 
 
