@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokuban.cli.saved import with_coding
+from kokuban.cli.told import told
 from kokuban.errors import SettingError
 from kokuban.expr import Symbol
 from kokuban.gradcheck import check
@@ -31,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.model)
     given: dict[Symbol, Array] = {}
     if args.data:
-        rows = with_coding(model, args.model).coding.read(args.data, args.separator)
+        coding = with_coding(model, args.model).coding
+        rows = next(coding.batches(args.data, args.separator, args.encoding))
         (x,), (t,) = model.network.inputs, model.network.targets
         as_target = as_classes if model.network.classes else as_rows
         given[x] = as_rows(rows.x[:ROWS], "X", x.shape[1], np.float64)
@@ -40,13 +42,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         given = random_rows(model, args.seed)
         where = f"{ROWS} random rows (seed {args.seed})"
-    print(f"{args.model}: the gradient of its loss at its values, on {where}")
+    about = f"{args.model}: the gradient of its loss at its values, on {where}"
     # Dropout draws once, so that the loss is one function of the parameters.
     values = {s: value.astype(np.float64) for s, value in model.values.items()}
     draw = {DRAW: np.array([[args.seed, 0]])}
     report = check(model.network.loss, at={**values, **given, **draw}, seed=args.seed)
-    print(report)
-    return 0 if report.ok else 1
+    return told(report, about, args.json)
 
 
 def _of_board(args: argparse.Namespace) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kokuban.cli.told import told
 from kokuban.errors import (
     DataError,
     ExpressionError,
@@ -46,9 +47,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         values, where = _values(args.at, written), args.at
     report = check(loss, at=values, claims=claims, seed=args.seed)
-    print(f"{args.model}: the gradient of {_name(written, loss)} at {where}")
-    print(report)
-    return 0 if report.ok else 1
+    about = f"{args.model}: the gradient of {_name(written, loss)} at {where}"
+    return told(report, about, args.json)
 
 
 def _on(written: Board, name: str) -> Expr:

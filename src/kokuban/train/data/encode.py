@@ -89,6 +89,15 @@ class TableEncoder:
         """The names of the matrix's columns."""
         return tuple(name for column in self.columns for name in column.outputs)
 
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """Each column's name, and where what it becomes stands in the matrix."""
+        found, done = [], 0
+        for column in self.columns:
+            start, done = done, done + len(column.outputs)
+            found.append((column.name, slice(start, done)))
+        return found
+
     def transform(self, table: Table) -> NDArray[np.float32]:
         """(rows, len(outputs)) `table` as a matrix; it may have the target or not.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kokuban.errors import DataError, FileFormatError
@@ -31,7 +32,7 @@ def batches(path: FilePath) -> Iterator[pl.DataFrame]:
     import polars as pl
 
     try:
-        frames = pl.scan_parquet(path, glob=False)
+        frames = pl.scan_parquet(Path(path), glob=False)
         kinds = frames.collect_schema()
         cells = [_cells(pl.col(name), name, kind, path) for name, kind in kinds.items()]
         wide = max(1, min(BATCH, (1 << 23) // max(1, len(kinds))))

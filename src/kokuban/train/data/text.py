@@ -6,8 +6,7 @@ import codecs
 import gzip
 import zlib
 from collections.abc import Iterator
-from io import BufferedReader
-from typing import IO
+from typing import Protocol
 
 from kokuban.errors import FileFormatError, SettingError, StorageError
 from kokuban.train.data.files import FilePath, kind_of, opened
@@ -39,7 +38,11 @@ def pieces(path: FilePath, encoding: str | None = None) -> Iterator[str]:
             yield from _decoded(_chunks(unpacked, path), path, encoding)
 
 
-def _chunks(file: BufferedReader | IO[bytes], path: FilePath) -> Iterator[bytes]:
+class _Bytes(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _chunks(file: _Bytes, path: FilePath) -> Iterator[bytes]:
     try:
         while chunk := file.read(PIECE):
             yield chunk
