@@ -31,7 +31,8 @@ Train a network and say how well it does on rows it has not seen.
 
 DATA is one of
   digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
-  TABLE.csv         a table; --target says which column to predict
+  TABLE             a table, CSV (also .tsv, .csv.gz) or Parquet; --target says
+                    which column to predict
   IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
 and before it there may be
   NET.kb            a board: the network and its loss, written as formulas
@@ -45,19 +46,22 @@ examples:
   kokuban train digits --report digits.html
   kokuban train houses.csv --target price -o price.safetensors
   kokuban train adult-train.csv --target -1      the last column; there is no header
-  kokuban train wine.csv --target quality --separator ';' --task classification
+  kokuban train wine.parquet --target quality --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
   kokuban train digits --hidden none             a linear model, to compare with
   kokuban train net.kb digits                    the network that net.kb describes"""
 
 PREDICT = """\
 Predict with a model that `kokuban train` wrote, from raw data like those it was
-trained on. The answers are CSV, a row for each row of the data. A table may have the
-target's column or not; where the right answers are there, a score is said."""
+trained on. The answers are a row for each row of the data: CSV, or Parquet where -o says
+so by its name. A table may have the target's column or not; where the right answers are
+there, a score is said. A table is read and answered a part at a time, whatever its
+size."""
 
 PREDICT_EXAMPLES = """\
 examples:
   kokuban predict price.safetensors new-houses.csv -o prices.csv
+  kokuban predict price.safetensors new-houses.parquet -o prices.parquet
   kokuban predict digits.safetensors digits --probabilities | head
   kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
 
@@ -185,6 +189,7 @@ def _train_files(group: Group) -> None:
     add("-o", "--output", metavar="FILE", help="the model (default NAME.safetensors)")
     add("--report", metavar="FILE", help="also a page: scores, curves, mistakes (HTML)")
     add("-q", "--quiet", action="store_true", help="print the score and nothing else")
+    _json(group)
 
 
 def _train_settings(group: Group) -> None:
@@ -273,7 +278,11 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="a table, or images and maybe labels, or digits",
     )
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="the CSV file (default: standard output)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file, CSV, or Parquet if its name ends in .parquet (default: CSV on "
+        "standard output)",
     )
     command.add_argument(
         "--probabilities",
@@ -281,6 +290,7 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="also a column for each class, with its probability",
     )
     _separator(command)
+    _json(command)
 
 
 def _export(command: argparse.ArgumentParser) -> None:
@@ -311,6 +321,7 @@ def _check(command: argparse.ArgumentParser) -> None:
         default="en",
         help="of the report; default: en",
     )
+    _json(command)
     add = command.add_argument_group("boards").add_argument
     add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
     add(
@@ -399,8 +410,21 @@ def _separator(group: Group) -> None:
         "--separator",
         metavar="CHARACTER",
         type=_character,
-        default=",",
-        help="between the columns of a table, or tab (default: a comma)",
+        help="between the columns of a table, or tab (default: told by looking)",
+    )
+    group.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a table as text, such as cp1252 or shift_jis (default: UTF-8, or what "
+        "the file's first bytes say)",
+    )
+
+
+def _json(group: Group) -> None:
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document, and what else there is to say on standard error",
     )
 
 

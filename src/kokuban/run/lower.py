@@ -100,7 +100,11 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
             new[node] = args[0] * (1 / args[1].args[0])
         elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
             new[node] = step(relu(args[0]), at_zero=0)
-        elif _named(node, "sum") and dict(node.attrs)["over"] == "all" and _has_rows(args[0]):
+        elif (
+            _named(node, "sum")
+            and dict(node.attrs)["over"] == "all"
+            and _has_rows(args[0])
+        ):
             each_row = sum_of(args[0], over="columns")
             before[each_row] = sum_of(node.args[0], over="columns")
             new[node] = sum_of(each_row, over="all")
