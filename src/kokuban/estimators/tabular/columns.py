@@ -110,7 +110,7 @@ class BooleanColumn(Column):
         return np.asarray(super()._read(values))
 
     def _encode(self, entries: Any) -> np.ndarray:
-        return 2.0 * entries[:, None] - 1.0
+        return np.asarray(2.0 * entries[:, None] - 1.0)
 
 
 @dataclass(frozen=True)
@@ -302,7 +302,7 @@ def _absent(values: Values) -> np.ndarray:
     """(rows,) where no value is."""
     if values.form == "text":
         return np.array([v is None for v in values.entries])
-    return np.isnan(values.entries)
+    return np.asarray(np.isnan(values.entries))
 
 
 def _is_empty(values: Values) -> bool:

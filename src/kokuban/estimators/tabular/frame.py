@@ -145,7 +145,7 @@ def _floats(s: nw.Series[Any]) -> np.ndarray:
 
 def of_objects(entries: list[Any]) -> Values:
     """A column of Python objects: what all of those that are there are."""
-    present = [v for v in entries if not _is_missing(v)]
+    present = [v for v in entries if not is_missing(v)]
     if present and all(isinstance(v, bool | np.bool_) for v in present):
         return Values("boolean", _each(entries, float))
     if present and all(isinstance(v, numbers.Real) for v in present):
@@ -222,14 +222,14 @@ def labels(entries: list[Any]) -> list[str | None]:
 
 
 def _label(value: Any) -> str | None:
-    if _is_missing(value):
+    if is_missing(value):
         return None
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
     """None, NaN, NaT, pandas.NA and the empty text are no value."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return True
@@ -242,5 +242,5 @@ def _is_missing(value: Any) -> bool:
 
 
 def _each(entries: list[Any], convert: Callable[[Any], float]) -> np.ndarray:
-    found = [np.nan if _is_missing(v) else convert(v) for v in entries]
+    found = [np.nan if is_missing(v) else convert(v) for v in entries]
     return np.array(found, np.float64)

@@ -68,4 +68,5 @@ class RobustClip:
             z[missing] = 0.0
         np.minimum(np.maximum(z, -FARTHEST, out=z), FARTHEST, out=z)
         z /= np.sqrt(1 + (z / 3) ** 2)
-        return z.astype(np.float32)
+        found: np.ndarray = z.astype(np.float32)
+        return found
