@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks.tabular import report, worker
-from benchmarks.tabular.__main__ import main
+from benchmarks.tabular.__main__ import main, missing, planned
 from benchmarks.tabular.kept import Fit, Kept
 from benchmarks.tabular.measures import calibration_error, of_classes, of_numbers
 from benchmarks.tabular.methods import METHODS, REFERENCE, SIX
@@ -45,10 +45,10 @@ def files(tmp_path: Path) -> list[str]:
     return ["--data", *named, "--target", "kind", "size", "--sets", "kinds", "sizes"]
 
 
-def run(files: list[str], folder: Path, splits: int, *more: str) -> None:
+def run(files: list[str], folder: Path, splits: int) -> None:
     where = ["--kept", str(folder / "kept.jsonl"), "--out", str(folder)]
     wish = ["--methods", METHOD, "--splits", str(splits), "--threads", "1"]
-    main([*files, *wish, *where, *more])
+    main([*files, *wish, *where])
 
 
 def test_a_run_goes_on_where_it_stopped(
@@ -66,12 +66,27 @@ def test_a_run_goes_on_where_it_stopped(
     both = [json.loads(line) for line in kept.read_text().splitlines()]
     assert len(both) == 4
     assert all(record in both for record in first)
-    run(files, tmp_path, 1, "--again", METHOD)
-    assert "kinds 0 linear" in capsys.readouterr().err
     document = (tmp_path / "tabular-benchmarks.md").read_text("utf-8")
     assert "| sizes | 80 | 2 |" in document
     assert f"Not measured: {', '.join(m for m in METHODS if m != METHOD)}." in document
     assert (tmp_path / "tabular-benchmarks.svg").read_text().startswith("<?xml")
+
+
+def test_what_is_measured_again(files: list[str], tmp_path: Path) -> None:
+    """What is asked for by name, and with --quiet what others disturbed."""
+    kept = Kept(tmp_path / "kept.jsonl")
+    for table, others in (("kinds", 0.5), ("sizes", 0.0)):
+        disturbed = fit(table, METHOD, 0, {"nrmse": 0.5}, others=others)
+        kept.add(asdict(disturbed))
+
+    def wanted(*options: str) -> list[tuple[str, int]]:
+        plan = planned([*files, "--splits", "1", *options])
+        return list(missing(plan, METHODS[METHOD], kept))
+
+    assert wanted() == []
+    assert wanted("--again", "HistGB") == []
+    assert wanted("--again", METHOD) == [("kinds", 0), ("sizes", 0)]
+    assert wanted("--quiet") == [("kinds", 0)]
 
 
 def test_what_a_fit_records(files: list[str]) -> None:
@@ -148,10 +163,16 @@ def test_nrmse_of_the_mean_is_one() -> None:
 
 
 def fit(
-    table: str, method: str, split: int, measures: dict[str, float], cpu: float = 1.0
+    table: str,
+    method: str,
+    split: int,
+    measures: dict[str, float],
+    cpu: float = 1.0,
+    others: float = 0.5,
 ) -> Fit:
     task = "classes" if "error" in measures else "numbers"
-    return Fit(table, method, split, task, 4000, 3, measures, (1, 1), (cpu, 0.1), 1, 0.5)
+    times = (1.0, 1.0), (cpu, 0.1)
+    return Fit(table, method, split, task, 4000, 3, measures, *times, 1, others)
 
 
 def test_ranks_and_ratios_over_the_splits_that_all_have() -> None:
