@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kokuban.cli.told import told
 from kokuban.cli.words import WORDS
 from kokuban.errors import (
     DataError,
@@ -48,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
         values, where = _values(args.at, written), args.at
     report = check(loss, at=values, claims=claims, seed=args.seed)
     title = WORDS[args.lang]["board"]
-    print(title.format(args.model, _name(written, loss), where))
-    print(report.text(args.lang))
-    return 0 if report.ok else 1
+    about = title.format(args.model, _name(written, loss), where)
+    return told(report, about, args.json, args.lang)
 
 
 def _on(written: Board, name: str) -> Expr:

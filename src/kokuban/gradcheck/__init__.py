@@ -1,5 +1,6 @@
 """Checking gradients: numerical differentiation, and a verdict that says why."""
 
+from kokuban.gradcheck.derived import checked, derive
 from kokuban.gradcheck.diagnose import Diagnosis, diagnose
 from kokuban.gradcheck.mistakes import Mistake
 from kokuban.gradcheck.report import Check, Kink, Result, Worst
@@ -16,6 +17,8 @@ __all__ = [
     "Result",
     "Worst",
     "check",
+    "checked",
+    "derive",
     "diagnose",
     "differences",
     "taylor_slope",
