@@ -1,6 +1,7 @@
 """Every lesson, in every form and language: what it says, and that all of it is there."""
 
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import pytest
@@ -12,12 +13,10 @@ from kokuban.lessons.lesson import Verdict
 from kokuban.lessons.writers import Told, tell
 
 
-@pytest.fixture(
-    scope="module", params=[(n, lang) for n in NAMES for lang in LANGUAGES], ids="-".join
-)
-def told(request: pytest.FixtureRequest) -> Told:
+@pytest.fixture(params=[(n, lang) for n in NAMES for lang in LANGUAGES], ids="-".join)
+def told(request: pytest.FixtureRequest, telling: Callable[[str, str], Told]) -> Told:
     name, lang = request.param
-    return tell(lesson(name), lang)
+    return telling(name, lang)
 
 
 class Page(HTMLParser):
