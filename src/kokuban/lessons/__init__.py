@@ -19,8 +19,13 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 # In the order in which one would read them.
 NAMES = (
     "perceptron",
+    "affine-proof",
     "losses",
+    "softmax",
+    "softmax-cross-entropy",
     "two-layer",
+    "tied-autoencoder",
+    "scalar-weight",
     "slips",
 )
 
