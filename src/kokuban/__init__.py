@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 from kokuban import ops as ops
 
 if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
-    from kokuban import errors as errors, nn as nn, optim as optim
+    from kokuban import (
+        errors as errors,
+        interchange as interchange,
+        nn as nn,
+        optim as optim,
+    )
     from kokuban.explain import Derivation as Derivation
     from kokuban.expr import (
         Const as Const,
@@ -89,7 +94,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
 
     __version__: str
 
-_SUBMODULES = ("errors", "nn", "ops", "optim")
+_SUBMODULES = ("errors", "interchange", "nn", "ops", "optim")
 
 # Every other public name, by the module it lives in.
 _NAMES = {

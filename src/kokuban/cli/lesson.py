@@ -10,12 +10,10 @@ from kokuban.cli.show import note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import SettingError, StorageError
 from kokuban.explain.phrases import LANGUAGES
-from kokuban.explain.text import padded, width
-from kokuban.lessons import NAMES, Lesson, lesson, writers
+from kokuban.lessons import NAMES, Lesson, contents, lesson, writers
 from kokuban.train.files import write_atomically
 
 KINDS = (".html", ".md", ".txt")
-HEAD = {"en": ("Lessons", "Lesson", "Note"), "ja": ("レッスン", "レッスン", "ノート")}
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name is None:
         if args.output is not None:
             raise SettingError("-o writes one lesson: name it, or say --all.")
-        print(listed(args.lang), end="")
+        print(contents.text(args.lang), end="")
         return 0
     found = lesson(args.name)
     if args.output is None:
@@ -37,17 +35,6 @@ def run(args: argparse.Namespace) -> int:
     more = f", with {len(files) - 1} figures beside it" if len(files) > 1 else ""
     note(f"lesson {found.name}, written to {args.output}{more}")
     return 0
-
-
-def listed(lang: str) -> str:
-    """A line for each lesson: its name, its title, the note it is from."""
-    rows = [(n, writers.title(lesson(n), lang), lesson(n).note) for n in NAMES]
-    wide = [max(width(row[k]) for row in rows) for k in (0, 1)]
-    label = HEAD[lang][2]
-    return "".join(
-        f"{padded(own, wide[0])}  {padded(title, wide[1])}  {label} {source}\n"
-        for own, title, source in rows
-    )
 
 
 def _files(found: Lesson, lang: str, output: str) -> Mapping[Path, bytes]:
@@ -76,28 +63,12 @@ def _all(args: argparse.Namespace) -> int:
     except OSError as error:
         raise StorageError(f"Cannot write {args.output!r}: {error.strerror}.") from error
     for lang in LANGUAGES:
-        end = _ending(lang)
+        end = contents.ending(lang)
         for own in NAMES:
             for path, content in _files(
                 lesson(own), lang, str(folder / f"{own}{end}")
             ).items():
                 write_atomically(path, content)
-        write_atomically(folder / f"README{end}", index(lang).encode())
+        write_atomically(folder / f"README{end}", contents.markdown(lang).encode())
     note(f"{len(NAMES)} lessons in {len(LANGUAGES)} languages, written to {args.output}")
     return 0
-
-
-def _ending(lang: str) -> str:
-    return ".md" if lang == "en" else f".{lang}.md"
-
-
-def index(lang: str) -> str:
-    """The list of lessons in Markdown, each with a link to its page."""
-    top, one, source = HEAD[lang]
-    rows = (
-        f"| [{writers.title(lesson(n), lang)}]({n}{_ending(lang)}) | `{n}` "
-        f"| {lesson(n).note} |"
-        for n in NAMES
-    )
-    head = f"# {top}\n\n`kokuban lesson --all -o docs/lessons`\n\n"
-    return head + "\n".join([f"| {one} | | {source} |", "|---|---|---|", *rows]) + "\n"

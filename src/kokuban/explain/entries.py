@@ -259,6 +259,8 @@ class Entries:
             assert box.lower is not None
             upper = bracketed(box.lower)
             box = box.base
+        elif isinstance(box, Script) and box.upper is not None and box.lower is None:
+            upper, box = box.upper, box.base
         if isinstance(box, Text):
             small = box.text if box.text in ("Δ", "Γ") else box.text.lower()
             return Named(t.matrix, Script(Text(small), lower, upper))

@@ -8,6 +8,7 @@ line too long, is a Z.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +36,7 @@ ACTIVATIONS = (
 FROM_SCORES = ("softmax_cross_entropy", "sigmoid_cross_entropy")
 UNNAMED = ("transpose", "broadcast", "negate", "distribution", "slice", "place")
 LONGEST = 12  # operations in one line
+RAISED = re.compile(r"\^\(\w+\)$")  # a layer's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +199,9 @@ def _names(
             own += "′"
         taken.add(own)
         gradient = "Δ" + index if kind == "sum" else "Γ" + index
+        if kind in ("sum", "activation") and (raised := RAISED.search(own)):
+            letter = gradient[0].lower() if own.islower() else gradient[0]
+            gradient = letter + raised[0]  # u^(1), as notes have it: δ^(1)
         if kind not in ("sum", "activation") or gradient in taken:
             gradient = f"Γ_{own}"
         taken.add(gradient)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -160,29 +160,41 @@ def _equation(left: Box | None, parts: Iterable[Part]) -> in_text.Block:
 # ---------------------------------------------------------------- LaTeX and Markdown
 
 
-def _latex_prose(said: Prose) -> str:
+def latex_prose(said: Prose) -> str:
+    """A sentence in LaTeX."""
     return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
 
 
 def _latex_reason(said: Prose) -> str:
     """A reason at the right of an equation, in a narrow column."""
-    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
+    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {latex_prose(said)}}}"
 
 
-def _aligned_line(line: Line, reasons: bool = True) -> str:
+def _markdown_reason(said: Prose) -> str:
+    """The same in what browsers read of LaTeX, which has no paragraphs."""
+    inner = (
+        rf"\text{{{escaped(piece)}}}" if isinstance(piece, str) else in_latex(piece)
+        for piece in said
+    )
+    return rf" &\quad& {''.join(inner)}"
+
+
+def _aligned_line(line: Line, reason: Callable[[Prose], str]) -> str:
     """One equation for `aligned`: the left side, &=, parts one below the other."""
     rows = []
     for k, part in enumerate(line.parts):
         left = "" if k or line.left is None else in_latex(line.left)
         relation = in_latex(sign(part.relation)) if line.left is not None else ""
-        why = _latex_reason(part.reason) if part.reason and reasons else ""
+        why = reason(part.reason) if part.reason else ""
         rows.append(f"{left} &{relation} {in_latex(part.box)}{why}")
     return " \\\\\n".join(rows)
 
 
-def display(lines: Sequence[Line]) -> str:
+def display(
+    lines: Sequence[Line], reason: Callable[[Prose], str] = _markdown_reason
+) -> str:
     """Equations one below the other, in an `aligned`."""
-    inner = " \\\\\n".join(_aligned_line(line) for line in lines)
+    inner = " \\\\\n".join(_aligned_line(line, reason) for line in lines)
     return f"\\begin{{aligned}}\n{inner}\n\\end{{aligned}}"
 
 
@@ -194,28 +206,28 @@ def aligned(page: Page) -> str:
 
 def latex(page: Page, document: bool = False) -> str:
     """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
-    out = [rf"\noindent\textbf{{{_latex_prose(page.title)}}}\par"]
-    out += [_latex_prose(note) + r"\par" for note in page.notes]
+    out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par"]
+    out += [latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
-    out += [f"\\[\n{display(page.forward)}\n\\]"]
+    out += [f"\\[\n{display(page.forward, _latex_reason)}\n\\]"]
     for step in page.steps:
-        reason = f": {_latex_prose(step.reason)}" if step.reason else ""
+        reason = f": {latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
-        out += [f"\\[\n{display(step.lines)}\n\\]"]
-        out += [_latex_prose(step.checked) + r"\par"] if step.checked else []
-        out += [f"\\[\n{display([line])}\n\\]" for line in step.struck]
-        out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
+        out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += [latex_prose(step.checked) + r"\par"] if step.checked else []
+        out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
+        out += [latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
     if not document:
         return body
-    extra = _JAPANESE if page.lang == "ja" else ""
+    extra = JAPANESE if page.lang == "ja" else ""
     head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
 # upLaTeX sets Japanese by itself; the two other engines need a package each.
-_JAPANESE = r"""\usepackage{iftex}
+JAPANESE = r"""\usepackage{iftex}
 \ifLuaTeX\usepackage{luatexja}\fi
 \ifPDFTeX\usepackage{CJKutf8}
 \AtBeginDocument{\begin{CJK}{UTF8}{min}}\AtEndDocument{\end{CJK}}\fi

@@ -14,6 +14,7 @@ from kokuban.explain.layout import (
     Box,
     Fence,
     Fraction,
+    Gap,
     Grid,
     Root,
     Row,
@@ -93,6 +94,10 @@ def block(box: Box) -> Block:
         case Struck(body):
             inner = block(body)
             return Block(tuple(_struck(line) for line in inner.lines), inner.base)
+        case Gap(count, width, answer):
+            if answer is None:
+                return _one(f"({count}) " + "_" * width)
+            return fenced("[", beside([_one(f"({count}) "), block(answer)]), "]")
     raise TypeError(f"no box: {box!r}")
 
 

@@ -84,23 +84,21 @@ class Way:
         )
         return [c for c in tried if c is not None]
 
-    def pairs(self, most: int) -> Iterator[Candidate]:
-        """Two mistakes of the table, in the order of plausibility; `most` of them."""
-        singles, made = self.singles, 0
+    def pairs(self, singles: Sequence[Candidate]) -> Iterator[Candidate]:
+        """Two of these mistakes, in the order of plausibility."""
         for total in range(2 * len(singles)):
             for first in range(max(0, total - len(singles) + 1), (total + 1) // 2):
                 found = self._both(singles[first], singles[total - first])
                 if found is not None:
                     yield found
-                    made += 1
-                    if made == most:
-                        return
 
     def _both(self, one: Candidate, two: Candidate) -> Candidate | None:
-        assert one.swept is not None
-        assert two.rule is not None
+        if two.rule is None:
+            one, two = two, one
+        if one.swept is None or two.rule is None:
+            return None
         row, edge = two.rule
-        if edge in one.swept.rules:
+        if edge in one.swept.rules or edge.y not in one.swept.gradient:
             return None
         return self._wrong(one.swept, row, edge, one.mistakes)
 
@@ -141,22 +139,21 @@ class Way:
         found = self.tape
         if found is None:
             return
-        *before, last = found.gradients
-        for line, g in enumerate(before, 1):
-            if g.quantity is None:
+        nodes = {symbol: node for node, symbol in self.names.items()}
+        for line, g in enumerate(found.gradients, 1):
+            last = g is found.gradients[-1]
+            if not last and nodes.get(g.of) not in self.sweep.right.gradient:
                 continue
-            above = g.quantity.gradient
-            rest = _whole(found, last.value, above)
             for c in changed(g.value):
+                value, swept = found.whole(c.value), None
+                if not last:
+                    try:
+                        swept = self.sweep.put_in(nodes[g.of], value)
+                    except KokubanError:  # of another shape
+                        continue
+                    value = self.sweep.result(swept)
                 mistake = Mistake(c.name, c.en, c.ja)
-                try:
-                    (value,) = substitute([rest], {above: found.whole(c.value)})
-                except KokubanError:  # of another shape
-                    continue
-                yield Candidate(value, (mistake,), line=line)
-        for c in changed(last.value):
-            mistake = Mistake(c.name, c.en, c.ja)
-            yield Candidate(found.whole(c.value), (mistake,), line=len(before) + 1)
+                yield Candidate(value, (mistake,), swept, line=line)
 
     def others(self) -> Iterator[Candidate]:
         """The gradients by something else: right formulas in the wrong place."""
@@ -209,16 +206,6 @@ def _put_in(found: Tape, quantity: Symbol) -> bool:
         if share.through.symbol is quantity
     ]
     return bool(through) and all(s.inserted is not None for s in through)
-
-
-def _whole(found: Tape, formula: Expr, keep: Expr) -> Expr:
-    """A formula with every gradient but one written out, in the user's symbols."""
-    for g in found.gradients[::-1]:
-        if g.quantity is not None and g.quantity.gradient is not keep:
-            (formula,) = substitute([formula], {g.quantity.gradient: g.value})
-    for q in found.quantities[::-1]:
-        (formula,) = substitute([formula], {q.symbol: q.body})
-    return formula
 
 
 def _by_hand(nodes: Sequence[Expr]) -> list[Expr]:

@@ -8,7 +8,7 @@ factor passes for another; or the values given, where the claim is a matrix of n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Final
@@ -136,12 +136,16 @@ def diagnose(
     mistakes: tuple[Mistake, ...] = ()
     line: int | None = None
     shapes = None
-    for points in _settings(claim, known, at, seed, sizes or {}):
+    given = None if at is None else _given(claim, known, at, sizes or {})
+    shown = {} if given is None else given.at[0][1]
+    for points in (_random(claim, known, seed), given):
+        if points is None:
+            continue
         mine = _values(claim, right, points)
         if isinstance(mine, Mistake):
             mistakes = mistakes or (mine,)
             continue
-        search = Search(mine, right, points, way, known)
+        search = Search(mine, right, points, way, known, shown)
         if search.right_itself:
             return Diagnosis(True)
         shapes = _shapes(claim, right, search)
@@ -223,40 +227,42 @@ def _entries(count: int) -> str:
 # ---------------------------------------------------------------- points
 
 
-def _settings(
+def _given(
     claim: Claim,
     known: Sequence[Expr],
-    at: Mapping[Any, Any] | None,
-    seed: int,
+    at: Mapping[Any, Any],
     sizes: Mapping[str, int],
-) -> Iterator[Points]:
-    """Random points for a formula, and the values given."""
+) -> Points:
+    """The values given, as the only point."""
+    leaves = symbols(known)
+    taken = {s.name for s in leaves}
     if isinstance(claim, Expr):
-        try:
-            yield _random([*known, claim], seed)
-        except DataError:  # too large to evaluate
-            return
-    if at is not None:
-        leaves = symbols(known)
-        taken = {s.name for s in leaves}
-        if isinstance(claim, Expr):
-            leaves += [s for s in symbols([claim]) if s.name not in taken]
-        values = ready(by_symbol(leaves, at), ())
-        coarse = getattr(claim, "dtype", None) == np.float32
-        close = CLOSE_FLOAT32 if coarse else CLOSE_NUMBERS
-        yield Points(((values, sizes_of(values, sizes)),), close, False)
+        leaves += [s for s in symbols([claim]) if s.name not in taken]
+    values = ready(by_symbol(leaves, at), ())
+    coarse = getattr(claim, "dtype", None) == np.float32
+    close = CLOSE_FLOAT32 if coarse else CLOSE_NUMBERS
+    return Points(((values, sizes_of(values, sizes)),), close)
 
 
-def _random(formulas: Sequence[Expr], seed: int) -> Points:
-    """Normal values; positive ones, small, where the first formula needs them."""
-    trial = Trial(formulas, formulas, seed)
+def _random(claim: Claim, known: Sequence[Expr], seed: int) -> Points | None:
+    """Normal values for a formula; positive ones, small, where the right one needs them.
+
+    None for numbers, and where the formulas are too large to evaluate.
+    """
+    if not isinstance(claim, Expr):
+        return None
+    formulas = [*known, claim]
+    try:
+        trial = Trial(formulas, formulas, seed)
+    except DataError:
+        return None
     for draw in (_normal, _positive):
         points = []
         for round_ in range(POINTS):
-            sizes = trial.sizes(round_)
+            sizes = trial.sizes(5 * round_)  # further apart than the numbers
             values = trial.values(sizes, partial(draw, trial.rng), 1.0)
             points.append((values, sizes))
-        found = Points(tuple(points), CLOSE, True)
+        found = Points(tuple(points), CLOSE)
         (right,) = found(formulas[:1])
         if all(np.all(np.isfinite(v)) for v in right):
             break

@@ -50,7 +50,8 @@ def findings(case: Case, evidence: Evidence, kinks: Sequence[Kink]) -> Iterable[
             "of L over the step, or its curvature, exceeds a hundredth of it (complex "
             "steps, where there are no corners, see further)",
             f"{evidence.hidden} 個の微分は判定できない: 刻み幅に対する L の丸め誤差か"
-            "曲がりが、微分の百分の一を超える (折れ点がなければ複素数の刻みの方が細かく見える)",
+            "曲がりが、微分の百分の一を超える (折れ点がなければ複素数の刻みの方が"
+            "細かく見える)",
         )
     largest = float(np.max(np.abs(case.gradient)))
     if 0 < largest < 100 * evidence.usual:

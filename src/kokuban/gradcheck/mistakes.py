@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from kokuban.expr import Call, Expr, Size, Symbol, apply, order, size, symbols
+from kokuban.expr import Call, Expr, Size, Symbol, apply, is_number, order, size, symbols
 from kokuban.gradcheck.sweep import Edge, is_function, slope
 from kokuban.ops import ones, sum, zeros
 from kokuban.shape import SCALAR
@@ -129,7 +129,7 @@ def _derivative_forgotten(e: Edge, g: Expr) -> Expr | None:
     "{f} の微分を出力 {y} で取っている。入力 {x} で取る。",
 )
 def _at_output(e: Edge, g: Expr) -> Expr | None:
-    return slope(e.y, g, e.y) if is_function(e.y) else None
+    return slope(e.y, g, e.y) if is_function(e.y) and not _named(e, "power") else None
 
 
 @_row(
@@ -221,6 +221,7 @@ for _value in (1.0, 0.0, 0.5):
         "どちらも劣勾配である。",
     )(lambda e, g, value=_value: _at_zero(e, g, value))  # type: ignore[misc]
 
+ACTIVATED: Final = ("sigmoid", "tanh", "relu", "softplus")
 SLOPES: Final = {  # of activations, in their output y and their input x
     "sigmoid": lambda y, x: y * (1 - y),
     "tanh": lambda y, x: 1 - y**2,
@@ -233,7 +234,7 @@ for _function, _slope in SLOPES.items():
         f"{{f}} に {_function} の微分を使っている。",
     )(
         lambda e, g, own=_function, of=_slope: (  # type: ignore[misc]
-            g * of(e.y, e.x) if _named(e, *SLOPES) and not _named(e, own) else None
+            g * of(e.y, e.x) if _named(e, *ACTIVATED) and not _named(e, own) else None
         )
     )
     _row(
@@ -243,7 +244,7 @@ for _function, _slope in SLOPES.items():
     )(
         lambda e, g, own=_function: (  # type: ignore[misc]
             slope(apply(own, e.x), g, e.x)
-            if _named(e, *SLOPES) and own in ("sigmoid", "tanh") and not _named(e, own)
+            if _named(e, *ACTIVATED) and own in ("sigmoid", "tanh") and not _named(e, own)
             else None
         )
     )
@@ -326,7 +327,7 @@ def _sum_forgotten(e: Edge, g: Expr) -> Expr | None:
     "標本を一つしか取っていない。すべての標本についての和が勾配である。",
 )
 def _one_sample(e: Edge, g: Expr) -> Expr | None:
-    if _named(e, "broadcast") and e.x.shape != SCALAR:
+    if _named(e, "broadcast") and (e.x.shape != SCALAR or e.y.shape[1] == 1):
         return g[0:1, :] if e.x.shape[0] == 1 else g[:, 0:1]
     if _named(e, "matmul") and isinstance(_inner(e), str):
         a, b = e.y.args
@@ -466,7 +467,7 @@ def _only_factor(e: Edge, g: Expr) -> Expr | None:
     "因子 {other} を二度掛けている。",
 )
 def _factor_twice(e: Edge, g: Expr) -> Expr | None:
-    if _named(e, "multiply"):
+    if _named(e, "multiply") and not is_number(other(e)):
         return g * other(e) ** 2
     if _named(e, "matmul"):
         square = (other(e) ** 2).T

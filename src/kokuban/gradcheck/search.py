@@ -6,14 +6,15 @@ claim is decided by their values at some points.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Final
 
 import numpy as np
 
-from kokuban.expr import Expr, order, plain
+from kokuban.expr import Expr, order, plain, rebuild
 from kokuban.gradcheck.candidates import Candidate, Way, formulas
 from kokuban.gradcheck.factors import Factor, factors
 from kokuban.gradcheck.inputs import Values, run
@@ -21,6 +22,7 @@ from kokuban.gradcheck.mistakes import Mistake, counts
 from kokuban.gradcheck.schemes import Matrix
 
 PAIRS: Final = 1200  # of mistakes on the way back, tried at most
+USUAL: Final = 40  # edges in a loss, up to which that many are tried
 BATCH: Final = 300  # of them evaluated together
 
 Found = tuple[tuple[Mistake, ...], int | None]  # and the line where it goes wrong
@@ -28,19 +30,26 @@ Found = tuple[tuple[Mistake, ...], int | None]  # and the line where it goes wro
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Where formulas are evaluated, and how close equal values come.
-
-    random   whether drawn so that no size of a dimension passes for another
-    """
+    """Where formulas are evaluated, and how close equal values come."""
 
     at: tuple[tuple[Values, dict[str, int]], ...]
     close: float
-    random: bool
 
     def __call__(self, formulas: Sequence[Expr]) -> list[list[Matrix]]:
-        """Each formula's values at every point."""
-        found = [run(formulas, values, sizes) for values, sizes in self.at]
+        """Each formula's values at every point; the rows of targets may have any sum."""
+        bare = _unmarked(formulas)
+        found = [run(bare, values, sizes) for values, sizes in self.at]
         return [list(values) for values in zip(*found, strict=True)]
+
+
+def _unmarked(formulas: Sequence[Expr]) -> list[Expr]:
+    """Without the marks that rows sum to 1: in a wrong formula they may not."""
+    bare: dict[Expr, Expr] = {}
+    for node in order(plain(formulas)):
+        args = tuple(bare[a] for a in node.args)
+        marked = node.op is not None and node.op.name == "distribution"
+        bare[node] = args[0] if marked else rebuild(node, args)
+    return [bare[f] for f in plain(formulas)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +70,11 @@ class Search:
         points: Points,
         way: Way | None,
         known: Sequence[Expr],
+        shown: Mapping[str, int],
     ) -> None:
         self.mine, self.right, self.points, self.way = mine, right, points, way
         (self.true,) = points([right])
-        self.known = known
+        self.known, self.shown = known, shown
         self.what = "it" if way is None else "the gradient"
 
     @property
@@ -91,10 +101,10 @@ class Search:
         others_values = self._evaluated(others)
         yield from self._direct(others, others_values)
         yield from self._constant()
-        yield from self._with_after(singles, values)
-        yield from self._with_after(written, written_values)
-        yield from self._with_after(others, others_values)
-        yield from self._in_pairs()
+        every = [*singles, *written, *others]
+        every_value = [*values, *written_values, *others_values]
+        yield from self._with_after(every, every_value)
+        yield from self._in_pairs(every, every_value)
         yield from self._few_entries()
 
     def _evaluated(self, candidates: Sequence[Candidate]) -> list[list[Matrix]]:
@@ -128,11 +138,24 @@ class Search:
             _, candidate, after = best
             yield candidate.mistakes + after.mistakes, self._line(candidate)
 
-    def _in_pairs(self) -> Iterator[Found]:
-        """Two mistakes on the way back."""
+    def _in_pairs(
+        self, candidates: Sequence[Candidate], values: Sequence[Sequence[Matrix]]
+    ) -> Iterator[Found]:
+        """Two mistakes on the way back.
+
+        Of those with the same effect one is taken, and none that is a factor only.
+        """
         if self.way is None:
             return
-        for tried in batched(self.way.pairs(PAIRS), BATCH):
+        distinct: dict[bytes, Candidate] = {}
+        for candidate, (value, *_) in zip(candidates, values, strict=True):
+            if _ratio(value, self.true[0], self.points.close) is None:
+                key = np.float32(value).tobytes()
+                distinct.setdefault(key, candidate)
+        edges = len(self.way.sweep.edges)  # the more, the longer each pair takes
+        most = PAIRS * USUAL // max(USUAL, edges * edges // USUAL)
+        pairs = islice(self.way.pairs(list(distinct.values())), most)
+        for tried in batched(pairs, BATCH):
             yield from self._direct(tried, self._evaluated(tried))
 
     def _constant(self) -> Iterator[Found]:
@@ -149,7 +172,7 @@ class Search:
         mistake = Mistake(
             "factor",
             f"right but for a factor: {en}",
-            f"定数倍だけ違う: すべての成分が {first:.4g} 倍になっている。",
+            f"定数倍だけ違う: どの成分も {first:.4g} 倍になっている。",
         )
         yield (mistake,), None
 
@@ -166,7 +189,7 @@ class Search:
         places += ", …" if len(bad) > 4 else ""
         mistake = Mistake(
             "entries",
-            f"only {len(bad)} of {true.size} entries are wrong: {places}.",
+            f"wrong in {len(bad)} of {true.size} entries only: {places}.",
             f"{true.size} 個の成分のうち {len(bad)} 個だけが違う: {places}。",
         )
         yield (mistake,), None
@@ -248,7 +271,8 @@ class Search:
                 if second
                 else Mistake(
                     "sign",
-                    f"right but for the sign: yours is -1 times {self.what}.",
+                    f"right but for the sign: yours is -1 times {self.what} in every "
+                    "entry.",
                     "符号だけが逆である。",
                 )
             )
@@ -260,8 +284,8 @@ class Search:
     def _times(self, factor: Factor, second: bool) -> Mistake:
         name = "batch-mean" if factor.samples else "factor"
         number = f"{factor}"
-        if not self.points.random and factor.samples:
-            number += f" (= {factor.value(self.points.at[0][1]):.4g})"
+        if factor.samples and self.shown:
+            number += f" (= {factor.value(self.shown):.4g})"
         if second:
             return Mistake(
                 name,
@@ -270,8 +294,9 @@ class Search:
             )
         return Mistake(
             name,
-            f"right but for a factor: yours is {number} times {self.what}.",
-            f"定数倍だけ違う: {number} 倍になっている。",
+            f"right but for a factor: yours is {number} times {self.what} in "
+            "every entry.",
+            f"定数倍だけ違う: どの成分も {number} 倍になっている。",
         )
 
     # ------------------------------------------------------------ the step
@@ -319,6 +344,7 @@ def _ratio(mine: Matrix, true: Matrix, rtol: float) -> float | None:
     """The number that the one matrix is of the other, if it is one."""
     if mine.shape != true.shape or not np.all(np.isfinite(true)):
         return None
-    size = float(np.sum(true * true))
-    ratio = float(np.sum(mine * true)) / size if size else 0.0
+    with np.errstate(all="ignore"):
+        size = float(np.sum(true * true))
+        ratio = float(np.sum(mine * true)) / size if size else 0.0
     return ratio if ratio and _close(mine, ratio * true, rtol) else None

@@ -78,11 +78,17 @@ Rule = Callable[[Edge, Expr], Expr]  # from the edge and y's gradient to x's sha
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A sweep's result: gradients, shares, the rules put in, and what they changed."""
+    """A sweep's result: gradients, shares, and what was put in.
+
+    rules     by edge
+    fixed     gradients put in as formulas, by node
+    changed   the nodes whose gradients these may change
+    """
 
     gradient: Mapping[Expr, Expr]
     shares: Mapping[Edge, Expr]
     rules: Mapping[Edge, Rule] = field(default_factory=dict)
+    fixed: Mapping[Expr, Expr] = field(default_factory=dict)
     changed: frozenset[Expr] = frozenset()
 
 
@@ -131,9 +137,20 @@ class Sweep:
         Raises a KokubanError where the rule does not fit there.
         """
         before = self.right if start is None else start
-        rules = {**before.rules, edge: rule}
-        begun = Swept(before.gradient, before.shares, rules, before.changed)
+        begun = replace(before, rules={**before.rules, edge: rule})
         return self._swept(begun, self._order[self._place[edge.y] :], set(), edge)
+
+    def put_in(self, node: Expr, gradient: Expr) -> Swept:
+        """The sweep with a formula put in for a node's gradient."""
+        if gradient.shape != node.shape:
+            raise ShapeError("A gradient has the shape of what it is taken by.")
+        begun = replace(
+            self.right,
+            gradient={**self.right.gradient, node: gradient},
+            fixed={node: gradient},
+            changed=frozenset([node]),
+        )
+        return self._swept(begun, self._order[self._place[node] :], {node})
 
     def result(self, swept: Swept) -> Expr:
         """The gradient by what was asked."""
@@ -150,7 +167,7 @@ class Sweep:
         gradient, shares = dict(start.gradient), dict(start.shares)
         changed = set(start.changed)
         for y in nodes:
-            if y in stale and y in self._to:
+            if y in stale and y in self._to and y not in start.fixed:
                 gradient[y] = self._total(y, shares)
                 changed.add(y)
             if y not in gradient:
@@ -160,7 +177,9 @@ class Sweep:
                     rule = start.rules.get(e, Edge.share)
                     shares[e] = rule(e, gradient[y])
                     stale.add(e.x)
-        return Swept(gradient, shares, start.rules, frozenset(changed))
+        return replace(
+            start, gradient=gradient, shares=shares, changed=frozenset(changed)
+        )
 
     def _total(self, x: Expr, shares: Mapping[Edge, Expr]) -> Expr:
         total: Expr | None = None

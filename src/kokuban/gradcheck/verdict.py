@@ -140,6 +140,8 @@ def _explained(
     )
     if found.correct:  # but for less than the mistakes differ by
         return result
+    if not (result.failed or result.unlike):  # it has no value here
+        result = replace(result, worst=None, bound=math.nan)
     return replace(result, ok=False, claimed=True, found=found)
 
 

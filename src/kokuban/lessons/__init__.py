@@ -19,11 +19,17 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 # In the order in which one would read them.
 NAMES = (
     "perceptron",
+    "activations",
     "affine-proof",
     "losses",
     "softmax",
     "softmax-cross-entropy",
+    "sgd",
+    "numerical-differentiation",
+    "chain-rule",
     "two-layer",
+    "cost",
+    "batch-and-online",
     "tied-autoencoder",
     "scalar-weight",
     "slips",

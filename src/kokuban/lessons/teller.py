@@ -43,8 +43,8 @@ METHODS = {
     "forward": ("forward differences", "前進差分"),
     "backward": ("backward differences", "後退差分"),
     "central": ("central differences", "中心差分"),
-    "5-point": ("5-point differences", "5 点公式"),
-    "7-point": ("7-point differences", "7 点公式"),
+    "5-point": ("5-point differences", "5点公式"),
+    "7-point": ("7-point differences", "7点公式"),
     "complex": ("complex steps", "複素ステップ"),
 }
 
@@ -96,12 +96,12 @@ class Teller:
     def formula(
         self,
         node: Expr,
-        names: Mapping[Expr, str] | None = None,
+        names: Mapping[Expr, Any] | None = None,
         columns: bool = False,
     ) -> Box:
-        """An expression as a formula, parts by the names given, or with samples in
-        columns."""
-        own = {node: name(text) for node, text in (names or {}).items()}
+        """An expression as a formula, parts by the names or boxes given, or with samples
+        in columns."""
+        own = {node: self.box(called) for node, called in (names or {}).items()}
         return Notation(own, columns).formula(node)
 
     # ------------------------------------------------------------ parts

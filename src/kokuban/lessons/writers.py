@@ -42,8 +42,9 @@ STYLE: Final = """
   "Noto Sans Mono CJK JP", monospace; overflow-x: auto; width: fit-content; }
 .kokuban figure { margin: 1rem 0; }
 .kokuban figure img { max-width: 100%; height: auto; }
-.kokuban figcaption, .kokuban caption, .kokuban .on { color: #40514b; font-size: .92em; }
-.kokuban caption { caption-side: bottom; text-align: left; padding-top: .3rem; }
+.kokuban figcaption, .kokuban .caption, .kokuban .on { color: #40514b;
+  font-size: .92em; }
+.kokuban .caption { margin: -.4rem 0 .8rem; }
 .kokuban .table { border-collapse: collapse; margin: .8rem 0; }
 .kokuban .table th, .kokuban .table td { border-bottom: 1px solid #cfdcd6;
   padding: .2rem .9rem; text-align: right; }
@@ -271,10 +272,9 @@ def _html_table(table: Table) -> str:
         return f"<tr>{inner}</tr>"
 
     said = pages.html_prose(table.caption)
-    caption = f"<caption>{said}</caption>" if said else ""
+    caption = f'\n<p class="caption">{said}</p>' if said else ""
     rows = "".join(line(row, "td") for row in table.rows)
-    head = line(table.head, "th")
-    return f'<table class="table">{caption}{head}{rows}</table>'
+    return f'<table class="table">{line(table.head, "th")}{rows}</table>{caption}'
 
 
 WRITERS: Final[dict[str, Callable[[Told], str]]] = {".txt": text, ".html": html}
