@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
 
 from kokuban.entry import Call, Index, Largest, Sum, Term
 from kokuban.explain.calculus import Calculus, replaced
@@ -43,16 +44,18 @@ def one_entry(
 def _without_sums(t: Term) -> Term:
     """The term with each sum over a dimension of known size written term by term."""
     match t:
-        case Sum(own, body) if isinstance(own.over, int):
-            first, *rest = (
-                _without_sums(replaced(body, own, Index(str(k + 1), own.over)))
-                for k in range(own.over)
-            )
-            for other in rest:
-                first = Call("+", (first, other))
-            return first
+        case Sum(own, _) if isinstance(own.over, int):
+            return reduce(lambda a, b: Call("+", (a, b)), _terms(t))
         case Sum(own, body) | Largest(own, body):
             return replace(t, body=_without_sums(body))
         case Call(function, arguments):
             return Call(function, tuple(_without_sums(a) for a in arguments))
     return t
+
+
+def _terms(t: Term) -> list[Term]:
+    """The terms of a sum, and of the sums directly under it."""
+    if not (isinstance(t, Sum) and isinstance(t.index.over, int)):
+        return [_without_sums(t)]
+    places = (Index(str(k + 1), t.index.over) for k in range(t.index.over))
+    return [x for place in places for x in _terms(replaced(t.body, t.index, place))]

@@ -78,6 +78,21 @@ def split(found: Tape, g: Gradient) -> Split:
     )
 
 
+def slopes(found: Tape, g: Gradient) -> tuple[Box, Box]:
+    """∂y_r/∂u_k of one sample, and what it is, with Kronecker's delta."""
+    (share,) = g.shares
+    proof = prove(share, g.of, None)
+    s, p = proof.y.column, proof.by.column
+    assert isinstance(s, Index)
+    assert isinstance(p, Index)
+    r, k = (Index(x, s.over) for x in LETTERS)
+    write = Entries(Notation(), proof.leaves)
+    y = write.entry(Entry(proof.y.matrix, 0, r))
+    by = write.entry(Entry(proof.by.matrix, 0, k))
+    found_slopes = [_with(_with(m, s, r), p, k) for m in proof.slopes]
+    return _partial(y, by), write.polynomial(found_slopes)
+
+
 def over_others() -> Box:
     """Σ over r ≠ k."""
     r, k = LETTERS
