@@ -47,7 +47,7 @@ def test_from_a_board_to_the_table_of_a_class(class_, capsys):
     named = key.replace("name = ", 'name = =HYPERLINK("x")')
     (returned / "a.txt").write_text(named, "utf-8")
     (returned / "b.txt").write_bytes((class_ / "net-7-2.txt").read_bytes())
-    (returned / "c.json").write_text('{"sheet": "net-7-3", "answers": {"dL/dW_1": "W"}}')
+    (returned / "c.json").write_text('{"sheet": "net-7-3", "answers": {"dL/dW_1": "X"}}')
     (returned / "+d.txt").write_bytes(b"\xff\xfe")
     (returned / "notes.pdf").write_bytes(b"%PDF")
     capsys.readouterr()

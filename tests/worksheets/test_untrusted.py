@@ -12,7 +12,8 @@ import kokuban as kb
 from kokuban.worksheets import Grader, answers, two_layer, worksheet
 
 BOARD = kb.board(
-    "X: N x 4; T: N x 3; W: 4 x 3; b: 1 x 3; Y = softmax(X W + b); L = cross_entropy(Y, T)"
+    "X: N x 4; T: N x 3; W: 4 x 3; b: 1 x 3\n"
+    "Y = softmax(X W + b); L = cross_entropy(Y, T)"
 )
 MADE = worksheet(BOARD, numbers=True, id="a")
 SHEETS = {"a": MADE.sheet}
