@@ -169,6 +169,15 @@ def test_no_name_that_stands_further_down_may_be_used():
     assert verdict(made, "dL/dW_2", "H^T Δ2").outcome == "right"
 
 
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_a_number_is_written_at_a_name_or_below_it(layout):
+    made = worksheet(BOARD, layout=layout)
+    for right in ("1/N (Y - T) / 1", r"\frac{1}{N} (softmax(U_2) - T)", "(Y - T)/N"):
+        assert verdict(made, "dL/dU2", right).outcome == "right"
+    product = {"rows": "Δ_2 W2^T", "columns": r"W2^T \Delta_2"}[layout]
+    assert verdict(made, "dL/dH", product).outcome == "right"
+
+
 def test_numbers_have_a_tolerance():
     made = worksheet(NETS["softmax"].loss, numbers=True, seed=1)
     (blank,) = [b for b in made.sheet.blanks if b.name.startswith("U(")]
