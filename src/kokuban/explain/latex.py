@@ -92,7 +92,12 @@ def escaped(text: str) -> str:
 
 def _script(base: Box, lower: Box | None, upper: Box | None) -> str:
     text = latex(base)
-    if isinstance(base, Script | Fraction | Row):
+    raised = (
+        isinstance(base, Term)
+        and isinstance(base.body, Script)
+        and base.body.upper is not None
+    )
+    if raised or isinstance(base, Script | Fraction | Row):
         text = f"{{{text}}}"
     below = "" if lower is None else f"_{{{latex(lower)}}}"
     above = "" if upper is None else f"^{{{latex(upper)}}}"

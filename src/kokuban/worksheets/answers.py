@@ -16,9 +16,10 @@ from typing import Any, Final
 
 from kokuban.worksheets.sheet import Blank, Sheet
 
-LARGEST: Final = 1_000_000  # bytes of an answer file
+LARGEST: Final = 400_000  # bytes of an answer file
 LONGEST: Final = 1_000  # characters of an answer
 LONGEST_NAME: Final = 80  # of a person's name
+LINES: Final = 2_000  # answers of one file that are looked at
 MANY: Final = 20  # problems of one file that are told
 
 HEADS: Final = ("sheet", "name")
@@ -193,6 +194,9 @@ def _pair(found: Answers, key: str, value: Any) -> tuple[str, str, str]:
 
 def _sorted(found: Answers, pairs: Pairs, sheets: Mapping[str, Sheet]) -> Answers:
     """Each answer to its blank, by name or number."""
+    if len(pairs) > LINES:
+        found.problem("too many", f"{LINES:,}")
+        del pairs[LINES:]
     for _, name, text in pairs:
         if name in HEADS:
             setattr(found, name, printable(text))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from kokuban.run import Program
 from kokuban.shape import Shape
 from kokuban.worksheets.mirror import mirrored, turned
 
+_numbered = re.compile(r"([^\W\d_]+)(_?)(\d+)")
 Matrix = NDArray[np.float64]
 POINTS = 3
 
@@ -28,6 +30,15 @@ class Point:
     matrices: dict[str, Matrix]
     values: dict[Symbol, Matrix]
     sizes: Sizes
+
+
+def _both_ways(names: Mapping[str, Expr]) -> dict[str, Expr]:
+    """Names, and those with a number both as W1 and as W_1: a sheet shows them alike."""
+    found = dict(names)
+    for name, e in names.items():
+        if matched := _numbered.fullmatch(name):
+            found.setdefault(f"{matched[1]}{'' if matched[2] else '_'}{matched[3]}", e)
+    return found
 
 
 class Desk:
@@ -45,10 +56,10 @@ class Desk:
         """
         names: dict[str, Expr] = {n: self.board[n] for n in known}
         if not self.columns:
-            return parse(text, names)
-        leaves = {n: turned(n, e) for n, e in names.items()}
+            return parse(text, _both_ways(names))
+        leaves: dict[str, Expr] = {n: turned(n, e) for n, e in names.items()}
         back = {leaf: names[n] for n, leaf in leaves.items()}
-        return mirrored(parse(text, dict(leaves)), back)
+        return mirrored(parse(text, _both_ways(leaves)), back)
 
     def marked(self, formula: Expr) -> Expr:
         """The formula, knowing which symbols' rows sum to 1."""

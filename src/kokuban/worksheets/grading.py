@@ -26,7 +26,7 @@ Outcome = str
 RIGHT, WRONG, UNREADABLE, EMPTY = "right", "wrong", "unreadable", "empty"
 ONE_SLIP, TWO_SLIPS = 0.5, 0.25  # of a point: a named mistake, two together
 ENTRIES: Final = 300_000  # of numbers in an answer's parts, beyond those of the right one
-NODES: Final = 600  # operations in an answer
+NODES: Final = 250  # operations in an answer
 CLOSE: Final = 1e-7  # of the largest value: two formulas in entries
 SMALLEST: Final = 5e-4  # how far off a number may be, however small it is
 
