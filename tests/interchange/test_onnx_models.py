@@ -48,6 +48,9 @@ LAYERS: dict[str, tuple[nn.Layer, ...]] = {
     "LayerNorm": (nn.LayerNorm(4), nn.Affine(4, 2)),
     "BatchNorm": (nn.BatchNorm(4), nn.Affine(4, 2)),
     "Residual": (nn.Residual(nn.Affine(4, 4), nn.ReLU()),),
+    "NTKAffine": (nn.NTKAffine(4, 3),),
+    "Scale": (nn.Scale(4),),
+    "PeriodicEmbedding": (nn.PeriodicEmbedding(4, (0, 2)), nn.Affine(10, 2)),
     "Sequential": (nn.Sequential(nn.Affine(4, 3), nn.SiLU()),),
     **{type_.__name__: (nn.Affine(4, 3), type_()) for type_ in BY_NAME.values()},
 }
