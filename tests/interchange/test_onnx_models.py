@@ -68,8 +68,9 @@ def test_every_layer(name: str, dtype: Any, through_onnx: Any) -> None:
     net = nn.Sequential(*LAYERS[name])
     model = kb.Model(net, inputs=4, dtype=dtype)
     model.initialise(1)
+    rng = np.random.default_rng(2)
     for symbol, value in model.values.items():  # no value is 0 or 1 by chance
-        model[symbol.name] = abs(value + RNG.uniform(0.1, 1, value.shape))
+        model[symbol.name] = abs(value + rng.uniform(0.1, 1, value.shape))
     for rows in ROWS:
         x = X[:rows].astype(dtype)
         found = through_onnx(model, {"X": x})["prediction"]
