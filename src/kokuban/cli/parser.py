@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, export, predict, train
+from kokuban.cli import check, explain, export, grade, lesson, predict, train, worksheet
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -31,7 +31,8 @@ Train a network and say how well it does on rows it has not seen.
 
 DATA is one of
   digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
-  TABLE.csv         a table; --target says which column to predict
+  TABLE             a table, CSV (also .tsv, .csv.gz) or Parquet; --target says
+                    which column to predict
   IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
 and before it there may be
   NET.kb            a board: the network and its loss, written as formulas
@@ -45,19 +46,22 @@ examples:
   kokuban train digits --report digits.html
   kokuban train houses.csv --target price -o price.safetensors
   kokuban train adult-train.csv --target -1      the last column; there is no header
-  kokuban train wine.csv --target quality --separator ';' --task classification
+  kokuban train wine.parquet --target quality --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
   kokuban train digits --hidden none             a linear model, to compare with
   kokuban train net.kb digits                    the network that net.kb describes"""
 
 PREDICT = """\
 Predict with a model that `kokuban train` wrote, from raw data like those it was
-trained on. The answers are CSV, a row for each row of the data. A table may have the
-target's column or not; where the right answers are there, a score is said."""
+trained on. The answers are a row for each row of the data: CSV, or Parquet where -o says
+so by its name. A table may have the target's column or not; where the right answers are
+there, a score is said. A table is read and answered a part at a time, whatever its
+size."""
 
 PREDICT_EXAMPLES = """\
 examples:
   kokuban predict price.safetensors new-houses.csv -o prices.csv
+  kokuban predict price.safetensors new-houses.parquet -o prices.parquet
   kokuban predict digits.safetensors digits --probabilities | head
   kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
 
@@ -97,6 +101,18 @@ examples:
   kokuban explain net.py:L --form numbers --at values.npz --entry 1,3
   kokuban explain net.py:L -o net-numpy.py       a program of both passes"""
 
+LESSON = """\
+Lessons on backpropagation, from the step neuron to weights used twice. Every formula
+in them is derived and every number computed when the lesson is shown. Without a NAME,
+the list of lessons."""
+
+LESSON_EXAMPLES = """\
+examples:
+  kokuban lesson
+  kokuban lesson losses --lang ja
+  kokuban lesson losses -o losses.html           with its figures
+  kokuban lesson --all -o lessons                every lesson, as Markdown"""
+
 
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line."""
@@ -116,7 +132,13 @@ def parser() -> argparse.ArgumentParser:
         _command(commands, "predict", "answers for raw data", PREDICT, PREDICT_EXAMPLES)
     )
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
+    _lesson(_command(commands, "lesson", "learn how it works", LESSON, LESSON_EXAMPLES))
     _export(_command(commands, "export", "a model as ONNX file", EXPORT, EXPORT_EXAMPLES))
+    for own, module, short in (
+        ("worksheet", worksheet, "make fill-in-the-blank sheets"),
+        ("grade", grade, "grade what comes back"),
+    ):
+        module.options(_command(commands, own, short, module.LONG, module.EXAMPLES))
     return top
 
 
@@ -167,6 +189,7 @@ def _train_files(group: Group) -> None:
     add("-o", "--output", metavar="FILE", help="the model (default NAME.safetensors)")
     add("--report", metavar="FILE", help="also a page: scores, curves, mistakes (HTML)")
     add("-q", "--quiet", action="store_true", help="print the score and nothing else")
+    _json(group)
 
 
 def _train_settings(group: Group) -> None:
@@ -255,7 +278,11 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="a table, or images and maybe labels, or digits",
     )
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="the CSV file (default: standard output)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file, CSV, or Parquet if its name ends in .parquet (default: CSV on "
+        "standard output)",
     )
     command.add_argument(
         "--probabilities",
@@ -263,6 +290,7 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="also a column for each class, with its probability",
     )
     _separator(command)
+    _json(command)
 
 
 def _export(command: argparse.ArgumentParser) -> None:
@@ -287,6 +315,13 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
     )
     _separator(command)
+    command.add_argument(
+        "--lang",
+        choices=tuple(LANGUAGES),
+        default="en",
+        help="of the report; default: en",
+    )
+    _json(command)
     add = command.add_argument_group("boards").add_argument
     add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
     add(
@@ -344,6 +379,21 @@ def _explain(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _lesson(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=lesson.run)
+    add = command.add_argument
+    add("name", nargs="?", metavar="NAME", help="which lesson (default: list them)")
+    add("--lang", choices=tuple(LANGUAGES), default="en", help="default: en")
+    add(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=f"write it there instead; its name ends in {', '.join(lesson.KINDS)}; "
+        "the figures of .md stand beside it",
+    )
+    add("--all", action="store_true", help="every lesson, into the folder -o names")
+
+
 def _place(text: str) -> tuple[int, int]:
     """`1,3` as a row and a column."""
     try:
@@ -360,8 +410,21 @@ def _separator(group: Group) -> None:
         "--separator",
         metavar="CHARACTER",
         type=_character,
-        default=",",
-        help="between the columns of a table, or tab (default: a comma)",
+        help="between the columns of a table, or tab (default: told by looking)",
+    )
+    group.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a table as text, such as cp1252 or shift_jis (default: UTF-8, or what "
+        "the file's first bytes say)",
+    )
+
+
+def _json(group: Group) -> None:
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document, and what else there is to say on standard error",
     )
 
 
