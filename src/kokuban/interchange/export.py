@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from kokuban.errors import DataError, InterchangeError, NotFittedError, SettingError
-from kokuban.estimators import Autoencoder, MLPClassifier, MLPRegressor
+from kokuban.estimators import (
+    Autoencoder,
+    MLPClassifier,
+    MLPRegressor,
+    TabularClassifier,
+    TabularRegressor,
+)
 from kokuban.expr import Expr, Symbol, symbols, written
 from kokuban.interchange.formulas import add_formulas
 from kokuban.interchange.graph import OPSET as OPSET, Graph, Tensor, required
@@ -20,6 +26,7 @@ from kokuban.interchange.raw import (
     preprocessing,
     several_label_outputs,
 )
+from kokuban.interchange.tables import class_outputs, encoded, unit_outputs
 from kokuban.run.reference import as_matrix, by_symbol, common_dtype
 from kokuban.train.files import write_atomically
 from kokuban.train.model import Model
@@ -43,6 +50,11 @@ def to_onnx(
     MLPClassifier   `label`, what `predict` gives, and `probabilities`, of `X`
     MLPRegressor    `prediction` of `X`
     Autoencoder     `code` and `reconstruction` of `X`
+    Tabular…        as a classifier or a regressor, with `quantiles` where they were
+                    learned; each column that training used is an input, N×1: numbers
+                    in float64 with NaN where one is missing, 0 and 1 for truth values,
+                    for dates seconds since 1970 in UTC, and for categories texts, ""
+                    where one is missing. An array of numbers is one input `X`, float64
     an expression   `value`; `values` gives parameters, states and settings their arrays,
                     by symbol or name, and they are kept in the file; other symbols are
                     inputs
@@ -178,9 +190,27 @@ def _autoencoder(estimator: Autoencoder) -> bytes:
     return graph.model(text, _columns(estimator))
 
 
+def _tabular(estimator: TabularClassifier | TabularRegressor) -> bytes:
+    if not hasattr(estimator, "model_"):
+        raise NotFittedError(f"{type(estimator).__name__} is not fitted: call fit first.")
+    network, values = estimator.model_.network, estimator.model_.values
+    assert network.output is not None
+    graph = Graph(estimator.model_.dtype)
+    rows = encoded(graph, estimator.encoder_)
+    (y,) = add_formulas(graph, [network.output], {network.inputs[0]: rows}, values)
+    about: About = {}
+    if isinstance(estimator, TabularClassifier):
+        about = class_outputs(graph, y, estimator)
+    else:
+        unit_outputs(graph, y, estimator)
+    return graph.model(written(network.output), {**_columns(estimator), **about})
+
+
 WRITERS: dict[type, Callable[[Any], bytes]] = {
     Model: _model,
     MLPClassifier: _classifier,
     MLPRegressor: _regressor,
     Autoencoder: _autoencoder,
+    TabularClassifier: _tabular,
+    TabularRegressor: _tabular,
 }

@@ -74,6 +74,14 @@ class Graph:
         self._nodes.append(made)
         return name
 
+    def ascending(self, value: Tensor, columns: int) -> Tensor:
+        """Each row in order, the smallest first."""
+        names = [self._fresh("TopK"), self._fresh("TopK_places")]
+        inputs = [value, self.whole(columns)]
+        made = self._onnx.helper.make_node("TopK", inputs, names, axis=1, largest=0)
+        self._nodes.append(made)
+        return names[0]
+
     def cast(self, value: Tensor, dtype: Any) -> Tensor:
         """`value` in another type."""
         return self.node("Cast", value, to=self._kind(dtype))

@@ -48,13 +48,13 @@ def flag(graph: Graph, condition: Tensor) -> Tensor:
 
 def filled(graph: Graph, x: Tensor, missing: Tensor, value: float) -> Tensor:
     """Numbers x, float64, with `value` where they are missing."""
-    return graph.node("Where", missing, _double(graph, value), x)
+    return graph.node("Where", missing, double(graph, value), x)
 
 
 def scaled(graph: Graph, x: Tensor, centre: float, scale: float) -> Tensor:
     """(x - centre) / scale in float64, then in the network's type."""
-    centred = graph.node("Sub", x, _double(graph, centre))
-    return graph.cast(graph.node("Div", centred, _double(graph, scale)), graph.dtype)
+    centred = graph.node("Sub", x, double(graph, centre))
+    return graph.cast(graph.node("Div", centred, double(graph, scale)), graph.dtype)
 
 
 def one_hot(graph: Graph, x: Tensor, categories: Sequence[str]) -> Tensor:
@@ -67,7 +67,8 @@ def texts(graph: Graph, row: Sequence[str]) -> Tensor:
     return graph.constant(np.array([row], dtype=object))
 
 
-def _double(graph: Graph, value: float) -> Tensor:
+def double(graph: Graph, value: float) -> Tensor:
+    """A number in float64."""
     return graph.constant(np.full((1, 1), value, np.float64))
 
 
@@ -75,11 +76,12 @@ def _double(graph: Graph, value: float) -> Tensor:
 
 
 def label_outputs(
-    graph: Graph, y: Tensor, classes: np.ndarray, outputs: int
+    graph: Graph, y: Tensor, classes: np.ndarray, outputs: int, dtype: Any = None
 ) -> Mapping[str, str]:
     """`label` (N,) and `probabilities` N×classes, of probabilities y, N×outputs.
 
     One output is the probability of the second class; of one class there is no choice.
+    `dtype` is the type of y where it is not the network's.
     """
     labels = _as_labels(classes)
     known = graph.constant(labels)
@@ -94,7 +96,7 @@ def label_outputs(
     label = graph.node("Gather", known, number)
     kind = str if labels.dtype == object else labels.dtype
     graph.output("label", label, kind, ("N",))
-    graph.output("probabilities", y, graph.dtype, ("N", max(outputs, 2)))
+    graph.output("probabilities", y, dtype or graph.dtype, ("N", max(outputs, 2)))
     return {"classes": json.dumps(labels.tolist(), ensure_ascii=False)}
 
 
@@ -183,10 +185,10 @@ def _categorical(graph: Graph, column: CategoricalColumn) -> list[Tensor]:
 
 def _quantity(graph: Graph, y: Tensor, target: QuantityTarget) -> None:
     wide = graph.cast(y, np.float64)
-    times = graph.node("Mul", wide, _double(graph, target.deviation))
+    times = graph.node("Mul", wide, double(graph, target.deviation))
     number_output(
         graph,
-        graph.node("Add", times, _double(graph, target.mean)),
+        graph.node("Add", times, double(graph, target.mean)),
         np.float64,
         outputs=1,
     )
