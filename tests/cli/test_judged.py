@@ -79,7 +79,9 @@ def judged(score: Any, **changed: Any) -> Judged:
     return Judged(score=score, **found | changed)
 
 
-def fitted(best: int | None = 5, loss: float = 1.0, val: float = 1.1, **more: Any) -> Any:
+def fitted(
+    best: int | None = 30, loss: float = 1.0, val: float = 1.1, **more: Any
+) -> Any:
     epochs = [{"epoch": k + 1.0, "loss": loss, "val_loss": val} for k in range(60)]
     history = History(epochs, best, more.pop("stopped", "early stopping"))
     return Fitted(None, history, 100, 10, 32, 1.0)  # type: ignore[arg-type]
@@ -105,6 +107,7 @@ RULES: dict[str, tuple[Any, Any, Any, str]] = {
         "every row holds another text: id",
     ),
     "interrupted": (None, fitted(stopped="interrupted"), [], "was interrupted after 60"),
+    "early": (None, fitted(2), [], "learn more slowly: --rate 0.001"),
     "late": (None, fitted(59, stopped="epochs"), [], "--epochs 120"),
     "by heart": (None, fitted(val=2.0), [], "knows its rows by heart: --dropout 0.4"),
     "could learn more": (None, fitted(val=0.8), [], "or --dropout 0.1"),

@@ -14,6 +14,7 @@ from kokuban.cli.score import ClassScore, QuantityScore, count
 from kokuban.cli.settings import Settings
 
 MAX_LISTED = 5  # names in a sentence
+EARLY = 0.1  # of the epochs: a best one within it says that the steps are too large
 LATE = 0.9  # of the epochs: a best one after it may not be the last word
 APART = (
     1.25  # times the training loss: the validation loss of a net that learned by heart
@@ -125,7 +126,12 @@ def _of_training(fitted: Fitted, settings: Settings) -> Iterator[Advice]:
             f"The best epoch, {best}, is one of the last",
             f"train for longer: --epochs {2 * settings.epochs}",
         )
-    record = history.epochs[best - 1]
+    if best <= EARLY * len(history) and len(history) > 1:
+        yield Advice(
+            f"The best epoch, {best}, is one of the first {len(history)}",
+            f"learn more slowly: --rate {settings.first_rate / 3:.2g}",
+        )
+    record, last = history.epochs[best - 1], history.epochs[-1]
     if record["val_loss"] > APART * record["loss"]:
         yield Advice(
             f"The validation loss, {record['val_loss']:.3g}, is well above the training "
@@ -133,10 +139,10 @@ def _of_training(fitted: Fitted, settings: Settings) -> Iterator[Advice]:
             f"--dropout {min(0.5, settings.dropout + 0.2):g}, --weight-decay 0.001, a "
             "smaller net, or more rows",
         )
-    elif record["loss"] > record["val_loss"] and settings.dropout:
+    elif last["loss"] > last["val_loss"] and settings.dropout:
         yield Advice(
-            f"The training loss, {record['loss']:.3g}, is not below the validation loss, "
-            f"{record['val_loss']:.3g}: the net could learn more",
+            f"The training loss, {last['loss']:.3g}, ends above the validation loss, "
+            f"{last['val_loss']:.3g}: the net could learn more",
             f"a larger net (--hidden 512,256), or --dropout {settings.dropout / 2:g}",
         )
 

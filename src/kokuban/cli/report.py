@@ -309,6 +309,7 @@ pre { background: var(--panel); border-radius: .5rem; padding: .7rem 1rem;
 .numbers td, .numbers th { text-align: right; font-variant-numeric: tabular-nums; }
 .numbers { align-self: center; } .advice b { font-weight: 600; }
 .advice li { margin: .3rem 0; max-width: 50rem; }
+.facts td { overflow-wrap: anywhere; }
 .facts th { white-space: nowrap; } .small { font-size: .85rem; opacity: .8; }"""
 
 PAGE = """\
