@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import import_module
 from typing import Any
@@ -30,11 +30,11 @@ def _word(page: Page, key: str) -> str:
 
 def text(page: Page) -> str:
     """The page for a terminal."""
-    out = _filled(_sentence(page.title), "  ")
-    out += [line for note in page.notes for line in _filled(_sentence(note), "")]
+    out = filled(sentence(page.title), "  ")
+    out += [line for note in page.notes for line in filled(sentence(note), "")]
     known = [f"{in_text.text(a)} {in_text.text(b)}" for a, b in page.symbols]
     out += ["", *_wrapped(known)]
-    out += [line for f in page.forward for line in _text_line(f, "  ")]
+    out += [line for f in page.forward for line in text_line(f, "  ")]
     for step in page.steps:
         out += ["", *_text_step(step)]
     return "\n".join(line.rstrip() for line in out) + "\n"
@@ -49,21 +49,26 @@ def _wrapped(words: Sequence[str]) -> list[str]:
     return lines
 
 
-def _sentence(said: Prose) -> str:
+def sentence(said: Prose) -> str:
+    """A sentence for a terminal."""
     return "".join(p if isinstance(p, str) else in_text.text(p) for p in said)
 
 
 def _text_step(step: Step) -> list[str]:
-    reason = f": {_sentence(step.reason)}" if step.reason else ""
-    out = _filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
-    for line in (*step.lines, *step.struck):
-        out += _text_line(line, "     ")
+    reason = f": {sentence(step.reason)}" if step.reason else ""
+    out = filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
+    for line in step.lines:
+        out += text_line(line, "     ")
+    if step.checked:
+        out += filled(f"     {sentence(step.checked)}", "     ")
+    for line in step.struck:
+        out += text_line(line, "     ")
     for remark in step.remarks:
-        out += _filled(f"     {_sentence(remark)}", "     ")
+        out += filled(f"     {sentence(remark)}", "     ")
     return out
 
 
-def _text_line(line: Line, indent: str) -> list[str]:
+def text_line(line: Line, indent: str) -> list[str]:
     """A chain of equations: in one line where it fits, else one part to a line."""
     whole = _equation(line.left, line.parts)
     plain = not any(p.reason for p in line.parts)
@@ -92,7 +97,7 @@ def _with_margin(
     block: in_text.Block, shape: Box | None, reason: Prose, indent: str
 ) -> list[str]:
     """A formula, at its right its shape and why; the why below where it is long."""
-    why = _sentence(reason)
+    why = sentence(reason)
     lines = [f"{indent}{line}" for line in block.lines]
     base = lines[block.base]
     if shape is not None:
@@ -100,7 +105,7 @@ def _with_margin(
     if why and in_text.width(base) + in_text.width(why) + 3 <= WIDTH:
         base, why = f"{base}   {why}", ""
     lines[block.base] = base
-    return [*lines, *_filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
+    return [*lines, *filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
 
 
 def _pieces(box: Box, room: int) -> list[Box]:
@@ -128,10 +133,10 @@ def _flat_items(box: Box) -> list[Box]:
     return [box]
 
 
-def _filled(sentence: str, indent: str) -> list[str]:
+def filled(words: str, indent: str) -> list[str]:
     """A sentence in lines of a terminal's width; Japanese breaks anywhere."""
     pieces = re.findall(
-        r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", sentence
+        r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", words
     )
     lines, line = [], ""
     for piece in pieces:
@@ -155,81 +160,105 @@ def _equation(left: Box | None, parts: Iterable[Part]) -> in_text.Block:
 # ---------------------------------------------------------------- LaTeX and Markdown
 
 
-def _latex_prose(said: Prose) -> str:
+def latex_prose(said: Prose) -> str:
+    """A sentence in LaTeX."""
     return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
 
 
 def _latex_reason(said: Prose) -> str:
     """A reason at the right of an equation, in a narrow column."""
-    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
+    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {latex_prose(said)}}}"
 
 
-def _aligned_line(line: Line, reasons: bool = True) -> str:
+def _markdown_reason(said: Prose) -> str:
+    """The same in what browsers read of LaTeX, which has no paragraphs."""
+    inner = (
+        rf"\text{{{escaped(piece)}}}" if isinstance(piece, str) else in_latex(piece)
+        for piece in said
+    )
+    return rf" &\quad& {''.join(inner)}"
+
+
+def _aligned_line(line: Line, reason: Callable[[Prose], str]) -> str:
     """One equation for `aligned`: the left side, &=, parts one below the other."""
     rows = []
     for k, part in enumerate(line.parts):
         left = "" if k or line.left is None else in_latex(line.left)
         relation = in_latex(sign(part.relation)) if line.left is not None else ""
-        why = _latex_reason(part.reason) if part.reason and reasons else ""
+        why = reason(part.reason) if part.reason else ""
         rows.append(f"{left} &{relation} {in_latex(part.box)}{why}")
     return " \\\\\n".join(rows)
 
 
-def _display(lines: Sequence[Line]) -> str:
-    inner = " \\\\\n".join(_aligned_line(line) for line in lines)
+def display(
+    lines: Sequence[Line], reason: Callable[[Prose], str] = _markdown_reason
+) -> str:
+    """Equations one below the other, in an `aligned`."""
+    inner = " \\\\\n".join(_aligned_line(line, reason) for line in lines)
     return f"\\begin{{aligned}}\n{inner}\n\\end{{aligned}}"
 
 
 def aligned(page: Page) -> str:
     """All lines of the page in one `aligned`, for a notebook."""
     lines = [Line(line.left, line.parts, None) for line in page.lines()]
-    return _display([Line(x.left, tuple(Part(p.box) for p in x.parts)) for x in lines])
+    return display([Line(x.left, tuple(Part(p.box) for p in x.parts)) for x in lines])
 
 
 def latex(page: Page, document: bool = False) -> str:
     """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
-    out = [rf"\noindent\textbf{{{_latex_prose(page.title)}}}\par"]
-    out += [_latex_prose(note) + r"\par" for note in page.notes]
+    out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par"]
+    out += [latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
-    out += [f"\\[\n{_display(page.forward)}\n\\]"]
+    out += [f"\\[\n{display(page.forward, _latex_reason)}\n\\]"]
     for step in page.steps:
-        reason = f": {_latex_prose(step.reason)}" if step.reason else ""
+        reason = f": {latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
-        out += [f"\\[\n{_display(step.lines)}\n\\]"]
-        out += [f"\\[\n{_display([line])}\n\\]" for line in step.struck]
-        out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
+        out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += [latex_prose(step.checked) + r"\par"] if step.checked else []
+        out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
+        out += [latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
     if not document:
         return body
-    extra = _JAPANESE if page.lang == "ja" else ""
+    extra = JAPANESE if page.lang == "ja" else ""
     head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
 # upLaTeX sets Japanese by itself; the two other engines need a package each.
-_JAPANESE = r"""\usepackage{iftex}
+JAPANESE = r"""\usepackage{iftex}
 \ifLuaTeX\usepackage{luatexja}\fi
 \ifPDFTeX\usepackage{CJKutf8}
 \AtBeginDocument{\begin{CJK}{UTF8}{min}}\AtEndDocument{\end{CJK}}\fi
 """
 
 
-def markdown(page: Page) -> str:
-    """The page in Markdown, formulas in LaTeX between dollar signs."""
-    out = [f"# {_markdown_prose(page.title)}", ""]
-    out += [f"- {_markdown_prose(note)}" for note in page.notes]
+def markdown(page: Page, level: int = 1) -> str:
+    """The page in Markdown, formulas in LaTeX between dollar signs; headings from
+    `level`."""
+    own, inner = "#" * level, "#" * (level + 1)
+    out = [f"{own} {markdown_prose(page.title)}", ""]
+    out += [f"- {markdown_prose(note)}" for note in page.notes]
     known = (f"${in_latex(a)}$: ${in_latex(b)}$" for a, b in page.symbols)
-    out += ["", ", ".join(known), "", f"## {_word(page, 'forward')}", ""]
-    out += ["$$", _display(page.forward), "$$", "", f"## {_word(page, 'backward')}", ""]
+    out += ["", ", ".join(known), "", f"{inner} {_word(page, 'forward')}", ""]
+    out += [
+        "$$",
+        display(page.forward),
+        "$$",
+        "",
+        f"{inner} {_word(page, 'backward')}",
+        "",
+    ]
     for step in page.steps:
-        reason = f": {_markdown_prose(step.reason)}" if step.reason else ""
-        out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", _display(step.lines)]
+        reason = f": {markdown_prose(step.reason)}" if step.reason else ""
+        out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", display(step.lines)]
         out += ["$$", ""]
+        out += [markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
             plain = _markdown_line(line)
             out += [f"~~{plain}~~", ""]
-        out += [item for r in step.remarks for item in (_markdown_prose(r), "")]
+        out += [item for r in step.remarks for item in (markdown_prose(r), "")]
     return "\n".join(out).rstrip() + "\n"
 
 
@@ -238,7 +267,8 @@ def _markdown_line(line: Line) -> str:
     return " ".join(f"${in_latex(b)}$" for b in boxes)
 
 
-def _markdown_prose(said: Prose) -> str:
+def markdown_prose(said: Prose) -> str:
+    """A sentence in Markdown."""
     return "".join(
         re.sub(r"([*_`$\\])", r"\\\1", p) if isinstance(p, str) else f"${in_latex(p)}$"
         for p in said
@@ -248,7 +278,8 @@ def _markdown_prose(said: Prose) -> str:
 # ---------------------------------------------------------------- HTML
 
 
-def _html_prose(said: Prose) -> str:
+def html_prose(said: Prose) -> str:
+    """A sentence in HTML, formulas in MathML."""
     return "".join(escape(p) if isinstance(p, str) else mathml(p) for p in said)
 
 
@@ -263,53 +294,65 @@ def _html_line(line: Line) -> str:
             f'<tr><td class="left">{left}</td><td>{relation}</td>'
             f'<td class="right">{mathml(part.box, display=True)}</td>'
             f'<td class="shape">{shape}</td>'
-            f'<td class="why">{_html_prose(part.reason)}</td></tr>'
+            f'<td class="why">{html_prose(part.reason)}</td></tr>'
         )
     return "\n".join(rows)
 
 
-def _html_lines(lines: Iterable[Line]) -> str:
+def html_lines(lines: Iterable[Line]) -> str:
+    """Equations one below the other, as a table."""
     return f'<table class="lines">{"".join(_html_line(x) for x in lines)}</table>'
 
 
 def html(page: Page, fragment: bool = False) -> str:
     """One page with nothing to load; pointing at a term lights it everywhere."""
+    body = article(page)
+    if fragment:
+        return f"<style>{STYLE}</style>\n{body}\n<script>{SCRIPT}</script>"
+    return document(body, " ".join(sentence(page.title).split()), page.lang)
+
+
+def document(body: str, title: str, lang: str, style: str = "") -> str:
+    """A self-contained HTML file around `body`, with the page's own style and script."""
+    return (
+        f'<!DOCTYPE html>\n<html lang="{lang}">\n<head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width">\n'
+        f"<title>{escape(title)}</title></head>\n<body>\n"
+        f"<style>{STYLE}{style}</style>\n{body}\n<script>{SCRIPT}</script>"
+        "\n</body>\n</html>\n"
+    )
+
+
+def article(page: Page) -> str:
+    """The page as an HTML element, without style and script."""
     known = "".join(
         f"<li>{mathml(a)} <span class='shape'>{mathml(b)}</span></li>"
         for a, b in page.symbols
     )
     out = [
         f'<article class="kokuban" lang="{page.lang}">',
-        f"<h1>{_html_prose(page.title)}</h1>",
+        f"<h1>{html_prose(page.title)}</h1>",
         '<ul class="notes">',
-        *(f"<li>{_html_prose(note)}</li>" for note in page.notes),
+        *(f"<li>{html_prose(note)}</li>" for note in page.notes),
         f'</ul><ul class="symbols">{known}</ul>',
         f"<h2>{escape(_word(page, 'forward'))}</h2>",
-        _html_lines(page.forward),
+        html_lines(page.forward),
         f"<h2>{escape(_word(page, 'backward'))}</h2><ol>",
     ]
     for step in page.steps:
-        reason = (
-            f'<p class="reason">{_html_prose(step.reason)}</p>' if step.reason else ""
-        )
-        out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", _html_lines(step.lines)]
+        reason = f'<p class="reason">{html_prose(step.reason)}</p>' if step.reason else ""
+        out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", html_lines(step.lines)]
+        if step.checked:
+            out.append(f'<p class="checked">{html_prose(step.checked)}</p>')
         if step.struck:
-            out.append(f'<div class="wrong">{_html_lines(step.struck)}')
-            out += [f"<p>{_html_prose(r)}</p>" for r in step.remarks]
+            out.append(f'<div class="wrong">{html_lines(step.struck)}')
+            out += [f"<p>{html_prose(r)}</p>" for r in step.remarks]
             out.append("</div>")
         else:
-            out += [f"<p>{_html_prose(r)}</p>" for r in step.remarks]
+            out += [f"<p>{html_prose(r)}</p>" for r in step.remarks]
         out.append("</li>")
     out.append("</ol></article>")
-    body = f"<style>{STYLE}</style>\n" + "\n".join(out) + f"\n<script>{SCRIPT}</script>"
-    if fragment:
-        return body
-    plain = " ".join(_sentence(page.title).split())
-    return (
-        f'<!DOCTYPE html>\n<html lang="{page.lang}">\n<head><meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>{escape(plain)}</title></head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    return "\n".join(out)
 
 
 # ---------------------------------------------------------------- pictures
