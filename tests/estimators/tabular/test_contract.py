@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 SMALL: dict[str, Any] = {
     "hidden_layer_sizes": (16, 16),
-    "max_iter": 30,
+    "max_iter": 6,
     "random_state": 0,
 }
 

@@ -197,7 +197,7 @@ class TabularEstimator(TabularSettings):
         X_val, y_val, weight = validation
         if X_val is None and not (y_val is None and weight is None):
             raise DataError("y_val and sample_weight_val need X_val, their samples.")
-        if X_val is not None and self._recipe().n_folds > 1:
+        if X_val is not None and self.n_folds is not None and self.n_folds > 1:
             raise SettingError("X_val is one validation set; n_folds > 1 makes its own.")
         if X_val is not None and self.refit:
             raise SettingError("refit trains on all rows of X; X_val would not be in it.")
@@ -318,14 +318,13 @@ class TabularEstimator(TabularSettings):
         if validation[0] is not None:
             return [(rows, self._validation_rows(*validation))]
         rng = np.random.default_rng(seed)
-        many = recipe.n_folds
-        count = many if many > 1 else max(2, round(1 / self.validation_fraction))
-        if count > len(keys):
-            if many > 1:
-                raise SettingError(
-                    f"n_folds={many} needs as many rows; there are {len(keys)}."
-                )
-            count = len(keys)
+        if self.n_folds is not None and self.n_folds > len(keys):
+            raise SettingError(
+                f"n_folds={self.n_folds} needs as many rows; there are {len(keys)}."
+            )
+        many = min(recipe.n_folds, len(keys))
+        single = min(max(2, round(1 / self.validation_fraction)), len(keys))
+        count = many if many > 1 else single
         fold = self._never_alone(keys, folds(keys, count, rng))
         parts: list[tuple[Rows, Rows | None]] = []
         for k in range(many):
@@ -420,7 +419,7 @@ class TabularEstimator(TabularSettings):
         return self._encoded_slowly(X)
 
     def _encoded_slowly(self, X: Any) -> np.ndarray:
-        frame = read(X)
+        frame = read(X, known=True)
         named = hasattr(self, "feature_names_in_")
         if (frame.names is not None) != named:
             _check_feature_names(self, X, reset=False)

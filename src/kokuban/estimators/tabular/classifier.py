@@ -41,7 +41,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     (RealMLP-TD-S); of choosing the epoch so: Berta, Holzmüller, Jordan, Bach, "Rethinking
     early stopping: refine, then calibrate" (2025), arXiv:2501.19195.
 
-    preset                "default", or "fast": smaller, fewer epochs, stops early
+    preset                "default"; "fast": smaller, fewer epochs, stops early;
+                          "realmlp": sizes and epochs as published
     hidden_layer_sizes    the hidden layers' sizes
     activation            "selu" or "mish"
     embedding             "periodic": cosines of each number beside it
@@ -120,7 +121,6 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
 
     def _learn_target(self, y: Any) -> np.ndarray:
         labels = _labels(y)
-        check_classification_targets(labels)
         self.classes_, found = np.unique(labels, return_inverse=True)
         count = len(self.classes_)
         if count < 2:
@@ -131,8 +131,9 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         if count == len(labels) and count >= MANY_CLASSES:
             raise DataError(
                 f"y has another class in each of the {count:,} rows: it looks like an "
-                "identifier. For numbers use TabularRegressor."
+                "identifier, or continuous. For numbers use TabularRegressor."
             )
+        check_classification_targets(labels)
         return found
 
     def _more_target(self, y: Any) -> np.ndarray:

@@ -54,8 +54,11 @@ class Frame:
     column: Callable[[int], Values]
 
 
-def read(X: Any) -> Frame:
+def read(X: Any, *, known: bool = False) -> Frame:
     """Arrays, nested lists and eager dataframes that narwhals knows.
+
+    `known` says that what its columns are is decided already, and not by their types; a
+    few rows of a dataframe are then read row by row.
 
     Raises DataError for two columns of one name, ValueError and TypeError as
     scikit-learn words them for what is no table: one dimension, sparse, complex, empty.
@@ -64,7 +67,9 @@ def read(X: Any) -> Frame:
         X = _as_array(X)
     if not isinstance(X, np.ndarray):
         X = nw.from_native(X, eager_only=True, pass_through=True)
-    return _of_dataframe(X) if isinstance(X, nw.DataFrame) else _of_array(X)
+    if isinstance(X, nw.DataFrame):
+        return _of_dataframe(X, known and len(X) <= FEW_ROWS)
+    return _of_array(X)
 
 
 def _as_array(X: Sequence[Any]) -> np.ndarray:
@@ -94,7 +99,7 @@ def _of_array(X: Any) -> Frame:
     return Frame(None, rows, width, None, lambda k: of_objects(array[:, k].tolist()))
 
 
-def _of_dataframe(X: nw.DataFrame[Any]) -> Frame:
+def _of_dataframe(X: nw.DataFrame[Any], by_rows: bool) -> Frame:
     names = tuple(str(name) for name in X.columns)
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -105,7 +110,7 @@ def _of_dataframe(X: nw.DataFrame[Any]) -> Frame:
             f"Found array with {rows} sample(s) and {width} feature(s) (shape={X.shape}) "
             "while a minimum of 1 is required: the dataframe is empty."
         )
-    if rows <= FEW_ROWS:
+    if by_rows:
         entries = list(zip(*X.rows(), strict=True))
         return Frame(names, rows, width, None, lambda k: of_objects(list(entries[k])))
     return Frame(names, rows, width, None, lambda k: _of_series(X[:, k]))

@@ -17,17 +17,18 @@ class Recipe:
     n_folds      of bagging; 1 is a single validation split
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
-    max_iter: int = 256
-    batch_size: int = 256
+    hidden: tuple[int, ...]
+    max_iter: int
+    batch_size: int
+    n_folds: int
     patience: int | None = None
     n_ens: int = 1
-    n_folds: int = 1
 
 
 PRESETS = {
-    "default": Recipe(),
-    "fast": Recipe((128, 128), max_iter=64, patience=16),
+    "default": Recipe((128, 128, 128), max_iter=64, batch_size=64, n_folds=5),
+    "fast": Recipe((64, 64, 64), max_iter=48, batch_size=32, n_folds=2, patience=16),
+    "realmlp": Recipe((256, 256, 256), max_iter=256, batch_size=256, n_folds=1),
 }
 
 RATES = {"classification": 0.04, "regression": 0.07}

@@ -284,7 +284,7 @@ def _number(value: Any, row: int) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise DataError(
-            f"y holds {value!r:.40} in row {row} (counted from 0), which is no number. "
+            f"y holds {str(value)!r:.40} in row {row} (counted from 0), no number. "
             "For classes use TabularClassifier."
         ) from None
 

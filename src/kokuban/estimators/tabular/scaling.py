@@ -61,7 +61,7 @@ class RobustClip:
         return z
 
     def _block(self, x: np.ndarray) -> np.ndarray:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.medians) * self.factors
         missing = np.isnan(z)
         if missing.any():
