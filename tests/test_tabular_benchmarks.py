@@ -202,10 +202,13 @@ def test_the_best_is_bold_and_fewer_splits_are_said() -> None:
         fit("one", REFERENCE, 0, {"error": 0.125, "auc": 0.75}),
         fit("one", "linear", 0, {"error": 0.25, "auc": 0.875}),
         fit("one", "linear", 1, {"error": 0.25, "auc": 0.875}),
+        fit("two", REFERENCE, 0, {"error": 0.125, "auc": 0.75}),
+        fit("two", "linear", 0, {"error": 0.25, "auc": 0.875}),
     ]
-    document = report.document(fits, {"one": "file"}, "a command")
-    assert "| one | 4,000 | 2 | 25.0 | **12.5** |" in document
-    assert "| one | 4,000 | 2 | **0.875** | 0.750 (1) |" in document
+    document = report.document(fits, {"one": "file", "two": "file"}, "a command")
+    assert "| one | 4,000 | 2 | **25.0** | 12.5 (1) |" in document
+    assert "| two | 4,000 | 1 | 25.0 | **12.5** |" in document
+    assert "| two | 4,000 | 1 | **0.875** | 0.750 |" in document
     assert "(1.00 s)" in document  # others had half of the processors
 
 

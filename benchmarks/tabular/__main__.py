@@ -32,6 +32,7 @@ class Plan:
     methods: dict[str, Method]
     again: frozenset[str]
     quiet: bool
+    write: bool
     order: Order
     splits: int
     kept: Path
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Fit what is not kept yet; write the document from all that is."""
     plan = planned(sys.argv[1:] if arguments is None else arguments)
     kept = Kept(plan.kept)
-    for method in plan.methods.values():
+    for method in () if plan.write else plan.methods.values():
         measure(plan, method, kept)
     if not (fits := kept.of(plan.tables, plan.methods)):
         raise SystemExit("nothing was measured")
@@ -123,6 +124,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         {name: methods[name] for name in chosen},
         frozenset(wish.again),
         wish.quiet,
+        wish.write,
         Order(
             "",
             [],
@@ -156,6 +158,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add("--again", nargs="+", default=[], metavar="METHOD", help="measure these again")
     add("--quiet", action="store_true", help="measure again what others disturbed")
+    add("--write", action="store_true", help="measure nothing, write what is kept")
     add("--kept", type=Path, default=KEPT, metavar="FILE", help="what was measured")
     add("--out", type=Path, default=ROOT / "docs", metavar="FOLDER", help="docs")
     wish = parser.parse_args(arguments)

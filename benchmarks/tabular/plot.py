@@ -1,8 +1,9 @@
-"""The picture: error against the CPU time to fit, both as ratios to the reference's."""
+"""The picture: error, as a ratio to the reference's, against the CPU time to fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib
@@ -14,8 +15,8 @@ from benchmarks.tabular.methods import REFERENCE
 from benchmarks.tabular.ranks import Results, geometric
 from benchmarks.tabular.report import LARGE, ratio
 
-OWN = "#000000"
-PEERS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#999999")
+OWN = ("*", "P", "X", "D")  # black; peers are round and coloured
+COLOURS = "#0072b2 #e69f00 #009e73 #d55e00 #cc79a7 #56b4e9 #999999 #f0e442 #882255"
 
 
 def draw(fits: Sequence[Fit], path: Path) -> None:
@@ -37,25 +38,18 @@ def _field(axes: Axes, results: Results, title: str, *, many: bool) -> None:
     def chosen(fit: Fit) -> bool:
         return (fit.rows >= LARGE) == many
 
-    peers = iter(PEERS * 3)
+    colours, shapes = cycle(COLOURS.split()), cycle(OWN)
     for method in results.methods:
         own = method.startswith("kokuban")
-        colour = OWN if own else next(peers)
+        look = {"color": "black", "marker": next(shapes)} if own else {}
+        look = look or {"color": next(colours), "marker": "o"}
         both = results.scores([method, REFERENCE], lambda fit: fit.cpu[0])
         cpu = geometric(
             row[method] for name, row in both.items() if chosen(results.tables[name])
         )
         error = ratio(results, method, chosen)
         if cpu is not None and error is not None:
-            shape = "*" if own else "o"
-            axes.plot(cpu, error, shape, color=colour, markersize=9, label=method)
-            axes.annotate(
-                method,
-                (cpu, error),
-                xytext=(5, 4),
-                textcoords="offset points",
-                fontsize=7,
-            )
+            axes.plot(cpu, error, linestyle="none", markersize=9, label=method, **look)
     axes.axhline(1, color="0.6", linestyle="--", linewidth=1)
     axes.set_xscale("log")
     axes.set_yscale("log")

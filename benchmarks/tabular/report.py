@@ -39,7 +39,7 @@ def document(fits: Sequence[Fit], groups: Groups, command: str) -> str:
         by_group(results, groups),
         tests(results),
         "## Set by set\n\nMeans over the splits, their number in brackets where others "
-        "have more; the best in bold.\n",
+        "have more; of those with all splits the best in bold.\n",
         tables(results, "error", "Error, %", 100),
         tables(results, "nrmse", "nRMSE", 1),
         tables(results, "log_loss", "Log-loss", 1),
@@ -130,9 +130,11 @@ def summary(fits: Sequence[Fit]) -> str:
         cells = [_or_dash(column.get(method), "{:.2f}") for _, column in columns]
         cells.append(_or_dash(losses.get(method), "{:.2f}"))
         cells += [_or_dash(ratio(results, method, size), "{:.3f}") for size in _SIZES]
-        rows.append([method, *cells, *_times(results, method)])
+        number = sum(len(results.cell(name, method)) for name in results.tables)
+        rows.append([method, str(number), *cells, *_times(results, method)])
     head = [
         "",
+        "fits",
         *(f"rank of error, {title}" for title, _ in columns),
         "rank of log-loss, among all",
         f"error to {REFERENCE}'s, {LARGE:,} rows and more",
@@ -143,7 +145,8 @@ def summary(fits: Sequence[Fit]) -> str:
     return (
         "Mean ranks over the sets, of error or nRMSE, 1 the best; geometric means over "
         "the sets, of the ratios of errors or nRMSEs (half a mistake added, since errors "
-        f"can be 0) and of CPU times.\n\n{table(head, rows)}\n"
+        "can be 0) and of CPU times. Whoever is compared, it is over the sets and splits "
+        f"that all of them have.\n\n{table(head, rows)}\n"
     )
 
 
@@ -234,16 +237,17 @@ def tables(
     """A measure, set by set."""
     rows = []
     for each, about in results.tables.items():
-        means = [results.mean(each, m, measure(name)) for m in results.methods]
-        known = [mean for mean in means if mean is not None]
-        if not known:
+        cells, whole = [], []
+        for method in results.methods:
+            mean = results.mean(each, method, measure(name))
+            fewer = results.fewer(each, method)
+            cells.append("-" if mean is None else figures3(mean * scale) + fewer)
+            if mean is not None and not fewer:
+                whole.append(mean)
+        if not whole:
             continue
-        top = figures3(best(known) * scale)
-        cells = ["-" if m is None else figures3(m * scale) for m in means]
-        shown = [
-            f"**{cell}**" if cell == top else cell + results.fewer(each, method)
-            for cell, method in zip(cells, results.methods, strict=True)
-        ]
+        top = figures3(best(whole) * scale)
+        shown = [f"**{cell}**" if cell == top else cell for cell in cells]
         rows.append([each, f"{about.rows:,}", str(results.splits(each)), *shown])
     if not rows:
         return ""
