@@ -27,8 +27,9 @@ STYLE: Final = """
 .kokuban .lines .shape, .kokuban .lines .why { padding-left: 1.6rem; }
 .kokuban .lines .why { color: #40514b; font-size: .92em; }
 .kokuban math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
-.kokuban .struck { background: linear-gradient(#b3261e, #b3261e) center / 100% 2px
-  no-repeat; color: #7a5552; }
+.kokuban .struck { background: linear-gradient(to top right, transparent
+  calc(50% - 1px), #b3261e calc(50% - 1px) calc(50% + 1px), transparent calc(50% + 1px));
+  color: #7a5552; }
 .kokuban .checked { margin: .2rem 0 .2rem .5rem; color: #2f6f5e; }
 .kokuban .wrong { border-left: 3px solid #b3261e; padding-left: .8rem; color: #5c3a37; }
 .kokuban .wrong p { margin: .1rem 0; }

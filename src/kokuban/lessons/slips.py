@@ -172,7 +172,9 @@ def _told(t: Teller, slip: Slip) -> Iterator[Part]:
     yield t.formulas(t.line(None, Struck(row(left, "=", written))))
     way: dict[str, Any] = {"loss": own.L, "wrt": wrt} if slip.staged else {}
     found = diagnose(claim, right, **way)
-    yield t.say("✗ {}", "✗ {}", found.text(t.lang).replace("\n", t.pick(" ", "")))
+    said = found.text(t.lang)
+    joined = t.pick(said.replace(".\n", "; "), said.replace("\n", ""))
+    yield t.say("✗ {}", "✗ {}", joined)
     yield t.formulas(t.line(left, t.formula(right, names)))
     yield _verdict(t, own, wrt, claim, not found.correct and bool(found.mistakes))
 

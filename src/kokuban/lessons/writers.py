@@ -10,7 +10,8 @@ from html import escape
 from typing import Final
 
 from kokuban.explain import pages
-from kokuban.explain.page import Prose
+from kokuban.explain.layout import Struck
+from kokuban.explain.page import Line, Part as Side, Prose
 from kokuban.explain.phrases import Phrases
 from kokuban.explain.text import padded, width
 from kokuban.lessons import figures
@@ -183,6 +184,8 @@ def _in_markdown(part: Part, told: Told, stem: str) -> Iterator[str]:
             yield f"## {pages.markdown_prose(words)}"
         case Paragraph(words):
             yield pages.markdown_prose(words)
+        case Formulas((Line(None, (Side(Struck()),)) as line,)):
+            yield pages.struck_out(line)
         case Formulas(lines):
             yield from ("$$", pages.display(lines), "$$")
         case Derived(page):
