@@ -25,4 +25,5 @@ measures, prints, and writes `benchmarks.md` and `benchmarks.svg`. How it is kep
 | `fresh.py` | what needs fresh processes: first step, import, memory; size on disk |
 | `digits.py` | `MLPClassifier` of both libraries on handwritten digits |
 | `report.py`, `plot.py` | the document, the picture |
+| `tabular/` | a benchmark of its own: errors and times on tables |
 """

@@ -27,8 +27,9 @@ W2, b2 = kb.parameter("W2", (4, 3)), kb.parameter("b2", (1, 3))
 
 
 def _affine() -> Expr:
-    """Note 000: the affine layer under any gradient from above, here G."""
-    return kb.sum(kb.input("G", ("N", 3)) * kb.affine(X, W, b))
+    """Note 000: the affine layer under any gradient from above, here G; X counts too."""
+    x = kb.parameter("X", ("N", 2))
+    return kb.sum(kb.input("G", ("N", 3)) * kb.affine(x, W, b))
 
 
 def _softmax() -> Expr:
@@ -98,11 +99,9 @@ def _values(loss: Expr, seed: int) -> dict[Symbol, np.ndarray]:
     found: dict[Symbol, np.ndarray] = {}
     for s in symbols([loss]):
         shape = [2 if d == "N" else d for d in s.shape]
-        found[s] = np.round(rng.uniform(-2, 2, shape)) / 2 + 0.0
+        found[s] = rng.choice([-1.0, -0.5, 0.5, 1.0, 1.5, 2.0], shape)
         if s is T:
             found[s] = np.eye(3)[[0, 2]]
-        if s.name == "W" and s.shape == (2, 1):  # the numbers of the blackboard
-            found |= {X: np.array([[1.0, 0], [0, 2]]), s: np.array([[0.5], [1.0]])}
     return found
 
 
@@ -110,3 +109,15 @@ NETS = {
     name: Net(loss := make(), layout, _values(loss, seed))
     for seed, (name, (make, layout)) in enumerate(MAKERS.items())
 }
+# the numbers of the blackboard, and none on ReLU's corner
+NETS["softmax"].at.update({
+    X: np.array([[1.0, 0], [2, 1]]),
+    W: np.array([[0.5, -0.5, 0], [0, 0.5, 0.5]]),
+    b: np.array([[0, 0, 0.5]]),
+})  # fmt: skip
+NETS["tied"].at.update({
+    X: np.array([[1.0, 0], [0, 2]]),
+    kb.parameter("W", (2, 1)): np.array([[0.5], [1.0]]),
+})  # fmt: skip
+NETS["classification"].at[b1] = np.array([[-0.5, 0.5, 0.5, 1.0]])
+NETS["gates"].at[W] = np.array([[1.0, -0.5, 0.5], [-1.0, 0.5, 1.0]])

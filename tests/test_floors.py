@@ -23,7 +23,7 @@ FLOORS: tuple[set[str], ...] = (
     {"gradcheck"},
     {"nn", "optim"},
     {"train"},
-    {"estimators", "lessons"},
+    {"estimators", "interchange", "lessons", "worksheets"},
     {ROOT, "cli", "studio", "__main__"},
 )
 FLOOR = {package: floor for floor, names in enumerate(FLOORS) for package in names}

@@ -363,7 +363,9 @@ def failed(claim: Any, loss: Expr = SOFTMAX) -> Check:
 def test_a_constant_factor_is_named() -> None:
     right = gradient(SOFTMAX, W, values())
     result = failed(2 * right)
-    assert result.diagnosis == "W: yours is 2.000 times the gradient in every entry"
+    assert "W: right but for a factor: yours is 2 times the gradient in every entry." in (
+        result.diagnosis or ""
+    )
     worst = result.worst
     assert worst is not None
     assert (worst.symbol, worst.ratio) == ("W", 2.0)
@@ -379,40 +381,48 @@ def test_a_constant_factor_is_named() -> None:
 
 def test_a_factor_of_the_number_of_samples_in_a_formula() -> None:
     result = failed(X.T @ (kb.softmax(X @ W + B) - T))
-    assert result.diagnosis == "W: yours is 6.000 times the gradient in every entry"
+    assert "yours is N (= 6) times the gradient in every entry." in (
+        result.diagnosis or ""
+    )
     right = X.T @ (kb.softmax(X @ W + B) - T) / 6
     assert kb.check(SOFTMAX, values(), claims={W: right}).ok
 
 
 def test_a_wrong_sign_is_named() -> None:
     result = failed(-gradient(SOFTMAX, W, values()))
-    assert result.diagnosis == "W: yours is -1.000 times the gradient in every entry"
+    assert "the sign: yours is -1 times the gradient" in (result.diagnosis or "")
 
 
 def test_a_transposed_claim_is_named() -> None:
     result = failed(gradient(SOFTMAX, W, values()).T)
-    assert result.diagnosis == (
-        "W: yours has the shape 3×4, but W is 4×3. It is the transpose of the gradient."
+    assert (result.diagnosis or "").startswith(
+        "W: yours has the shape 3×4, but W is 4×3.\n"
+        "W: it is the transpose of the gradient.\n"
+        "W: it first goes wrong at line "
     )
     assert result.worst is None
     other = failed(numbers(3, 4))
-    assert other.diagnosis is not None
-    assert other.diagnosis.endswith("It is the transpose of the right shape.")
+    assert other.diagnosis == (
+        "W: yours has the shape 3×4, but W is 4×3.\nW: it is of another shape."
+    )
 
 
 def test_a_transposed_square_claim_is_named() -> None:
     square = kb.parameter("V", (4, 4))
     loss, at = kb.sum(kb.tanh(X @ square)), {X: numbers(5, 4), square: numbers(4, 4)}
     result = kb.check(loss, at, claims={square: gradient(loss, square, at).T})
-    assert result.diagnosis == "V: yours is the transpose of the gradient"
+    assert "V: it is the transpose of the gradient." in (result.diagnosis or "")
 
 
 @pytest.mark.parametrize(
     ("claim", "text"),
     [
         (np.ones((2, 3)), "yours has the shape 2×3, but W is 4×3."),
-        (np.ones(12), "yours has the shape 12, but W is 4×3. Everything is a matrix"),
-        (3.0, "yours has the shape a plain number, but W is 4×3."),
+        (
+            np.ones(12),
+            "yours has the shape 12, but it should be 4×3. Everything is a matrix",
+        ),
+        (3.0, "yours has the shape a plain number, but it should be 4×3."),
     ],
 )
 def test_a_wrong_shape_is_said(claim: Any, text: str) -> None:
@@ -425,7 +435,7 @@ def test_a_claim_that_is_not_finite() -> None:
     claim = gradient(SOFTMAX, W, values())
     claim[1, 2] = math.nan
     result = failed(claim)
-    assert result.diagnosis == "W: yours is not finite in 1 entry, first in (2,3)"
+    assert result.diagnosis == "W: yours is not finite in 1 entry, first in (2,3)."
     assert result.worst is not None
     assert (result.worst.row, result.worst.column) == (1, 2)
     claim[1, 2] = math.inf
@@ -450,7 +460,7 @@ def test_claims_may_be_text() -> None:
     assert right.ok, str(right)
     wrong = kb.check(SOFTMAX, values(), claims={"W": "X^T (Y - T)"})
     assert not wrong.ok
-    assert "times the gradient in every entry" in str(wrong)
+    assert "yours is N (= 6) times the gradient in every entry" in str(wrong)
     with pytest.raises(FormulaError, match=r"column 5: There is no 'Z' here\. Known: "):
         kb.check(SOFTMAX, values(), claims={W: "X^T Z"})
 
@@ -832,7 +842,8 @@ def test_the_report_of_a_claim() -> None:
     claim[2, 0] += 0.5
     lines = str(kb.check(SOFTMAX, values(), wrt=W, claims={W: claim})).splitlines()
     assert lines[0] == "✗ W: yours differs from the gradient in 1 of 12 entries"
-    assert lines[1].startswith("    worst entry (3,1): yours ")
+    assert lines[1] == "    wrong in 1 of 12 entries only: (3,1)."
+    assert lines[2].startswith("    worst entry (3,1): yours ")
 
 
 def test_numbers_are_written_so_that_they_differ() -> None:
@@ -846,6 +857,6 @@ def test_numbers_are_written_so_that_they_differ() -> None:
 def test_a_single_entry() -> None:
     assert kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5}, claims={SCALAR: 3.0}).ok
     wrong = kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5}, claims={SCALAR: 6})
-    assert wrong.diagnosis == "w: yours is 2.000 times the gradient in every entry"
+    assert "w: right but for a factor: yours is 2 times" in (wrong.diagnosis or "")
     result = kb.check(kb.sum(SCALAR**2), {SCALAR: 1.5})
     assert str(result).startswith("✓ w: central differences agree in its only entry")

@@ -13,7 +13,13 @@ ROOT = Path(__file__).parents[1]
 EXAMPLE = re.compile(r"```python\n(.*?)```\n\n```text\n(.*?)```", re.DOTALL)
 EXAMPLES = [
     pytest.param(code, shown, id=f"{Path(name).name}-{k}")
-    for name in ("README.md", "README.ja.md", "docs/estimators.md", "docs/formulas.md")
+    for name in (
+        "README.md",
+        "README.ja.md",
+        "docs/estimators.md",
+        "docs/formulas.md",
+        "docs/interchange.md",
+    )
     for k, (code, shown) in enumerate(EXAMPLE.findall((ROOT / name).read_text("utf-8")))
 ]
 

@@ -133,6 +133,11 @@ class Engine {
     fits(id, values.shape(0), values.shape(1));
     plan_.get(id, values.data());
   }
+  void end(const std::vector<int>& kept) {
+    Turn turn(mutex_);
+    plan_.end(kept);
+    held_.clear();
+  }
   void source(int number, Array data) {
     Turn turn(mutex_);
     plan_.source(number, data.data(), data.shape(0), data.shape(1));
@@ -286,6 +291,7 @@ void bind_engine(nb::module_& m, const char* name) {
                     const std::vector<ItemTuple>&, int, int64_t, int, double>())
       .def("set", &E::set, nb::arg("id"), nb::arg("values").noconvert())
       .def("get", &E::get, nb::arg("id"), nb::arg("values").noconvert())
+      .def("end", &E::end)
       .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())
       .def("batch_rows", &E::batch_rows)
       .def("once", &E::once)

@@ -4,7 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
 
@@ -86,21 +86,25 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   }
 }
 
-// Zeros, from a cache line on; bad_alloc reaches Python as MemoryError.
+// Zeros, from a cache line on; large pieces take memory when they are first written.
+// bad_alloc reaches Python as MemoryError.
 template <class T>
 T* Plan<T>::allocated(size_t numbers) {
-  numbers = std::max<size_t>(numbers, 1);
-  void* place = nullptr;
-  if (posix_memalign(&place, 64, numbers * sizeof(T)) != 0) throw std::bad_alloc();
+  constexpr size_t line = 64;
+  const size_t bytes = std::max<size_t>(numbers, 1) * sizeof(T);
+  void* place = std::calloc(bytes + line, 1);
+  if (place == nullptr) throw std::bad_alloc();
   memory_.emplace_back(place, std::free);
-  memset(place, 0, numbers * sizeof(T));
-  bytes_ += numbers * sizeof(T);
+  size_t room = bytes + line;
+  std::align(line, bytes, place, room);
+  bytes_ += bytes;
   return static_cast<T*>(place);
 }
 
 template <class T>
 int Plan<T>::check(int id) const {
   if (id < 0 || id >= static_cast<int>(buffers_.size())) throw Refused("no such buffer");
+  if (ended_ && base_[id] == nullptr) throw Refused("the plan has ended");
   return id;
 }
 
@@ -422,6 +426,17 @@ void Plan<T>::get(int id, T* values) const {
 }
 
 template <class T>
+void Plan<T>::end(const std::vector<int>& kept) {
+  std::vector<bool> stays(memory_.size(), false);  // the pieces, then the threads' scratch
+  for (int id : kept) stays[buffers_[check(id)].memory] = true;
+  ended_ = true;
+  for (size_t id = 0; id < buffers_.size(); ++id)
+    if (!stays[buffers_[id].memory]) base_[id] = nullptr;
+  for (size_t k = 0; k < memory_.size(); ++k)
+    if (!stays[k]) memory_[k].reset();
+}
+
+template <class T>
 void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (number < 0 || number >= 64) throw Refused("no such source");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
@@ -455,6 +470,7 @@ Batch Plan<T>::taken(const Batch& batch) {
 
 template <class T>
 bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
+  if (ended_) throw Refused("the plan has ended");
   batch_rows(batch.rows);
   prepare();
   const Batch own = taken(batch);

@@ -55,6 +55,7 @@ class Plan {
   int64_t cols_of(int id) const { return buffers_[check(id)].cols; }
   void set(int id, const T* values);            // row-major; the buffer's present shape
   void get(int id, T* values) const;            // row-major
+  void end(const std::vector<int>& kept);       // frees the rest; these can still be read
   void source(int number, const T* data, int64_t rows, int64_t cols);
   void batch_rows(int64_t rows);                // the N of what follows
   // Runs every instruction once. In long steps `stop` is asked a few times a second; where
@@ -107,6 +108,7 @@ class Plan {
   std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
   int64_t source_rows_ = 0;
+  bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data
   std::vector<int64_t> order_;  // the rows of the present batch
   size_t bytes_ = 0;

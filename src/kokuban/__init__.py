@@ -13,8 +13,13 @@ from typing import TYPE_CHECKING
 from kokuban import ops as ops
 
 if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
-    from kokuban import errors as errors, nn as nn, optim as optim
-    from kokuban.explain import Derivation as Derivation, derive as derive
+    from kokuban import (
+        errors as errors,
+        interchange as interchange,
+        nn as nn,
+        optim as optim,
+    )
+    from kokuban.explain import Derivation as Derivation
     from kokuban.expr import (
         Const as Const,
         Expr as Expr,
@@ -25,7 +30,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
         target as target,
     )
     from kokuban.formula import board as board
-    from kokuban.gradcheck import check as check
+    from kokuban.gradcheck import check as check, derive as derive
     from kokuban.gradient import grad as grad
     from kokuban.ops import (
         abs as abs,
@@ -89,7 +94,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, in the form type checkers read
 
     __version__: str
 
-_SUBMODULES = ("errors", "nn", "ops", "optim")
+_SUBMODULES = ("errors", "interchange", "nn", "ops", "optim")
 
 # Every other public name, by the module it lives in.
 _NAMES = {
@@ -154,8 +159,8 @@ _NAMES = {
     "gradient": ("grad",),
     "rewrite": ("simplify",),
     "run": ("evaluate", "set_num_threads"),
-    "explain": ("Derivation", "derive"),
-    "gradcheck": ("check",),
+    "explain": ("Derivation",),
+    "gradcheck": ("check", "derive"),
     "train": ("History", "Model", "load"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -59,6 +59,10 @@ class SettingError(KokubanError, ValueError):
     """A setting outside what it may be."""
 
 
+class InterchangeError(KokubanError, ValueError):
+    """What another library's form cannot hold, or an object that is not of its kind."""
+
+
 class InternalError(KokubanError, RuntimeError):
     """A fault in Kokuban itself, whatever was given; please report it."""
 

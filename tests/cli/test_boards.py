@@ -46,10 +46,10 @@ def test_a_board_is_checked_at_random_and_at_given_values(run: Any) -> None:
 CLAIMS = {
     "W = X^T (Y - T) / N": "",
     "W = X^T D": "",
-    "W = X^T (Y - T)": "yours is 2.000 times the gradient in every entry",
-    "W = D^T X": "It is the transpose of the gradient",
+    "W = X^T (Y - T)": "yours is N (= 2) times the gradient in every entry.",
+    "W = D^T X": "it is the transpose of the gradient",
     "b = 1^T D": "",
-    "b = D": "yours has the shape 2×3, but b is 1×3",
+    "b = D": "yours has the shape N×3, but b is 1×3",
 }
 
 

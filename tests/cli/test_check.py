@@ -1,5 +1,6 @@
 """`kokuban check`: the proof of a model's gradient."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +71,16 @@ def test_data_need_targets(run: Any, models: Path, tmp_path: Path) -> None:
     done = run("check", f"{models}/houses.safetensors", "new.csv")
     assert done.code == 1
     assert "no target column 'price'" in done.err
+
+
+def test_json(run: Any, models: Path) -> None:
+    done = run("check", f"{models}/houses.safetensors", f"{models}/houses.csv", "--json")
+    found = json.loads(done.out)
+    assert found["ok"] is True
+    assert [p["name"] for p in found["parameters"]] == ["W1", "b1", "W2", "b2"]
+    assert all(p["ok"] and p["failed"] == 0 for p in found["parameters"])
+    text = "X: N x 2\nW: 2 x 1\nL = sum(X W)\n"
+    Path("net.kb").write_text(text, encoding="utf-8")
+    wrong = run("check", "net.kb", "--claim", "W = W", "--json")
+    assert wrong.code == 1, wrong.err
+    assert json.loads(wrong.out)["parameters"][0]["claimed"] is True

@@ -56,7 +56,10 @@ def page_of(run: Any, *words: str) -> tuple[Page, str]:
 def test_classes(run: Any, write: Any, tmp_path: Path) -> None:
     write.flowers(tmp_path / "flowers.csv")
     page, text = page_of(run, "flowers.csv", "--target", "kind", "--hidden", "8")
-    assert page.elements.count("svg") == 2  # the loss, the accuracy
+    # loss and accuracy by epoch, the calibration, the importances
+    assert page.elements.count("svg") == 4
+    for heading in ("What to try next", "Calibration", "Importance of the columns"):
+        assert f"<h2>{heading}</h2>" in text
     assert not LOADING & set(page.elements)
     assert page.outside == []
     assert "kokuban train flowers.csv --target kind --hidden 8" in text
@@ -69,7 +72,7 @@ def test_classes(run: Any, write: Any, tmp_path: Path) -> None:
 def test_quantities(run: Any, write: Any, tmp_path: Path) -> None:
     write.houses(tmp_path / "houses.csv")
     page, text = page_of(run, "houses.csv", "--target", "price", "--patience", "0")
-    assert page.elements.count("svg") == 3  # the loss, predictions, errors
+    assert page.elements.count("svg") == 6  # the loss, three of errors, and as above
     assert "predicted - actual" in text
     assert any(cell.endswith(" price") for cell in page.cells)
 
@@ -112,12 +115,15 @@ def test_scores_of_a_quantity() -> None:
     rng = np.random.default_rng(0)
     actual = rng.normal(size=50)
     predicted = actual + 0.3 * rng.normal(size=50)
-    score = QuantityScore(actual, predicted, mean=0.5, unit="kg")
+    score = QuantityScore.of(actual, predicted, mean=0.5, unit="kg")
+    halves = [slice(20), slice(20, None)]
+    parts = [QuantityScore.of(actual[h], predicted[h], 0.5, "kg") for h in halves]
+    assert (parts[0] + parts[1]).r2 == pytest.approx(score.r2)
     assert score.r2 == pytest.approx(metrics.r2_score(actual, predicted))
     rmse = metrics.root_mean_squared_error
     assert score.rmse == pytest.approx(rmse(actual, predicted))
     assert score.mae == pytest.approx(metrics.mean_absolute_error(actual, predicted))
     assert score.baseline == pytest.approx(rmse(actual, np.full(50, 0.5)))
-    assert str(QuantityScore(np.ones(1), np.zeros(1), 1.0, "")).startswith(
+    assert str(QuantityScore.of(np.ones(1), np.zeros(1), 1.0, "")).startswith(
         "R² undefined, RMSE 1  (1 row; "
     )

@@ -1,10 +1,13 @@
 """`kokuban train`: what it learns, prints and writes."""
 
+import gzip
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -203,3 +206,47 @@ def test_many_columns_are_told_by_kind() -> None:
     assert lines[1][1].startswith("30 numeric: x0, x1, x2")
     assert lines[1][1].endswith("x11, ...")
     assert lines[2:] == [("", "1 categorical: zip"), ("", f"zip: {odd[2]}")]
+
+
+def test_json(run: Any, write: Any, tmp_path: Path) -> None:
+    write.flowers(tmp_path / "flowers.csv")
+    words = ("train", "flowers.csv", "--target", "kind", *QUICK, "--epochs", "30")
+    done = run(*words, "--json", "--report", "r.html")
+    found = json.loads(done.out)
+    assert f"held-out accuracy {found['score']['accuracy']:.4f}" in done.err
+    assert found["rows"] == {"learned": 86, "validation": 10, "held_out": 24}
+    assert (found["model"], found["report"]) == ("flowers.safetensors", "r.html")
+    assert [c["kind"] for c in found["columns"]] == [
+        "numeric",
+        "numeric",
+        "categorical",
+        "target",
+    ]
+    assert found["settings"]["hidden"] == [16]
+    assert len(found["history"]["epochs"]) <= 30
+    measured = [i["column"] for i in found["held_out"]["importances"]]
+    assert measured[0] == "length"
+    assert sorted(measured) == ["colour", "length", "width"]
+    quiet = run(*words, "--json", "--quiet")
+    assert re.fullmatch(r"held-out accuracy .*\n", quiet.err)
+    assert json.loads(quiet.out)["score"] == found["score"]
+
+
+def test_tables_of_every_kind_give_the_same_model(
+    run: Any, write: Any, tmp_path: Path
+) -> None:
+    write.flowers(tmp_path / "flowers.csv")
+    text = (tmp_path / "flowers.csv").read_text(encoding="utf-8")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "b.tsv").write_text(text.replace(",", "\t"), encoding="utf-8-sig")
+    (tmp_path / "c.csv").write_text(text.replace(",", ";"), encoding="utf-16")
+    pl.read_csv(text.encode(), null_values="?").write_parquet("d.parquet")
+    (tmp_path / "e.csv").write_text(text.replace("\n", "\r\n"), encoding="cp1252")
+    words = ("--target", "kind", *QUICK, "--epochs", "3", "--quiet")
+    wanted = run("train", "flowers.csv", *words)
+    assert wanted.code == 0
+    for name in ("a.csv.gz", "b.tsv", "c.csv", "d.parquet", "e.csv"):
+        assert run("train", name, *words).out == wanted.out, name
+    model = kb.load("flowers.safetensors")["W1"]
+    for name in "abcde":
+        assert np.array_equal(kb.load(f"{name}.safetensors")["W1"], model), name

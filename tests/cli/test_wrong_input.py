@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import kokuban as kb
@@ -40,8 +41,19 @@ def data(write: Any, tmp_path: Path) -> Path:
         "few.csv": "a,kind\n1,x\n2,y\n3,x\n4,y\n",
         "gap.csv": "a,kind\n1,x\n2,\n3,y\n4,x\n",
         "semicolons.csv": "a;b\n1;2\n3;4\n",
+        "blank.csv": "\n\n",
+        "quote.csv": 'a,b\n1,"2\n3,4\n',
+        "single.csv": "a,b\n1,2\n",
+        "keys.csv": "a,k\n" + "".join(f"{k % 7},k{k}\n" for k in range(60)),
+        "infinite.csv": "a,y\n" + "1,0\ninf,1\n" * 20,
+        "gone.csv": "a,b,y\n" + ",1,\n,2,\n" * 20,
     }.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "mixed.csv").write_bytes("a,b\n1,é\n2,".encode() + b"\xe9\n")
+    pl.DataFrame({"a": range(99)}).write_parquet(tmp_path / "damaged.parquet")
+    whole = (tmp_path / "damaged.parquet").read_bytes()
+    (tmp_path / "damaged.parquet").write_bytes(whole[:-20])
+    pl.DataFrame({"a": [1, 2], "b": [[1], [2]]}).write_parquet(tmp_path / "lists.parquet")
     (tmp_path / "folder").mkdir()
     return tmp_path
 
@@ -57,11 +69,26 @@ FLOWERS = ("flowers.csv", "--target", "kind")
         (("empty.csv", "--target", "y"), "empty.csv"),
         (("header.csv", "--target", "kind"), "header"),
         (("header.csv", "--header", "--target", "kind"), "no row below it"),
-        (("one.csv", "--target", "kind"), "'rose' in every row"),
+        (("one.csv", "--target", "kind"), "'rose' in all 20 rows"),
         (("ragged.csv", "--target", "a"), "line 3 has 1 cells, line 1 has 2"),
         (("gap.csv", "--target", "kind"), "the target is missing"),
-        (("semicolons.csv", "--target", "a"), "separator"),
-        (("images.gz", "--target", "a"), "a gzip file; a table is read from CSV text"),
+        (("semicolons.csv", "--target", "c"), "Unknown column 'c'. Known: a, b."),
+        (("blank.csv", "--target", "a"), "blank.csv: the file is empty"),
+        (("mixed.csv", "--target", "a"), "mixed.csv: line 3: byte 0xe9 is not UTF-8"),
+        (("quote.csv", "--target", "a"), "row that begins on line 2 is not CSV"),
+        (("single.csv", "--target", "b"), "'b' is 2 in the only row"),
+        (("keys.csv", "--target", "k"), "'k' has 60 different values in 60 rows"),
+        (("infinite.csv", "--target", "y"), "line 3, column 'a': 'inf' is not a finite"),
+        (("gone.csv", "--target", "y"), "line 2, column 'y': the target is missing"),
+        (("gone.csv", "--target", "b"), "nothing to predict 'b' from"),
+        (("damaged.parquet", "--target", "a"), "damaged.parquet: a damaged Parquet file"),
+        (
+            ("lists.parquet", "--target", "a"),
+            "lists.parquet: column 'b' holds List(Int64)",
+        ),
+        ((*FLOWERS, "--encoding", "latin-99"), "Unknown encoding 'latin-99'"),
+        ((*FLOWERS, "--separator", "ab"), "it is one character"),
+        (("images.gz", "--target", "a"), "an IDX file; a table is read from CSV text"),
         (("flowers.csv",), "--target. The columns of flowers.csv: length, width, colour"),
         (("flowers.csv", "--target", "kinds"), "Did you mean 'kind'?"),
         (("flowers.csv", "--target", "9"), "numbered 1 to 4"),

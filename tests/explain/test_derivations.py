@@ -134,6 +134,7 @@ def test_a_derivation_depends_on_its_loss_only() -> None:
 BY_HAND = {
     "affine": [
         "Δ = ∂L/∂Y = G",
+        "∂L/∂X = Δ Wᵀ",
         "∂L/∂W = Xᵀ Δ",
         "∂L/∂b = 1ᵀ Δ",
     ],
@@ -159,7 +160,7 @@ BY_HAND = {
         "(∂L/∂W)_U₁ = Δ₁ Xᵀ",
         "∂L/∂W = (∂L/∂W)_Y + (∂L/∂W)_U₁ = H₁ Δ₂ᵀ + Δ₁ Xᵀ",
     ],
-    "scalar": ["= 0.5 (Y - T)", "∂L/∂w = Σ Γ_Y ⊙ X", "∂L/∂b = Σ Γ_Y"],
+    "scalar": ["= 1/2 (Y - T)", "∂L/∂w = Σ Γ_Y ⊙ X", "∂L/∂b = Σ Γ_Y"],
 }
 
 

@@ -13,6 +13,7 @@ from kokuban.optim import (
     Constant,
     Cosine,
     InverseScaling,
+    LogCosine,
     OneCycle,
     Progress,
     Schedule,
@@ -102,6 +103,18 @@ def test_cosine_agrees_with_torch() -> None:
         theirs.step()
 
 
+def test_log_cosine() -> None:
+    at = [0, 1 / 30, 1 / 15, 1 / 5, 3 / 7, 1]  # log₂(1 + 15 t): 0, log₂ 1.5, 1, 2, …, 4
+    waves = np.log2(1 + 15 * np.array(at))
+    values = [LogCosine(0.5)(Progress(round(210 * t), total=210)) for t in at]
+    np.testing.assert_allclose(
+        values, 0.25 - 0.25 * np.cos(2 * np.pi * waves), atol=1e-12
+    )
+    assert values[:1] + values[2:4] + values[-1:] == pytest.approx([0] * 4, abs=1e-12)
+    one = [LogCosine(2.0, cycles=1, steps=1)(Progress(k)) for k in (0, 1, 5)]
+    assert one == pytest.approx([0, 0, 0], abs=1e-12)
+
+
 def test_warm_up_then_a_number_or_a_schedule() -> None:
     np.testing.assert_allclose(
         over(WarmUp(3, 0.8), 6), [0.2, 0.4, 0.6, 0.8, 0.8, 0.8], rtol=1e-15
@@ -158,6 +171,7 @@ EVERY = [
     Step(0.1, every=2),
     InverseScaling(0.1),
     Cosine(0.1),
+    LogCosine(0.1),
     WarmUp(3, Cosine(0.1)),
     OneCycle(0.1),
 ]
@@ -173,7 +187,9 @@ def test_schedules_are_pure_picklable_and_give_floats(schedule) -> None:
     assert all(type(v) is float and math.isfinite(v) and v >= 0 for v in values)
 
 
-@pytest.mark.parametrize("schedule", [Cosine(0.1), OneCycle(0.1), WarmUp(2, Cosine(1))])
+@pytest.mark.parametrize(
+    "schedule", [Cosine(0.1), LogCosine(0.1), OneCycle(0.1), WarmUp(2, Cosine(1))]
+)
 def test_an_end_that_nobody_knows(schedule) -> None:
     with pytest.raises(SettingError, match="needs to know where training ends"):
         schedule(Progress(5))

@@ -519,3 +519,28 @@ def test_samples_in_columns() -> None:
     x = symbol("X", ("N", 3), "input")
     with pytest.raises(NotLowered, match="keeps samples in rows"):
         lower([kb.exp(x.T)])
+
+
+def test_an_ended_engine_can_only_be_read() -> None:
+    kind, given = good()
+    engine = kind(*given)
+    weight = np.arange(6.0).reshape(3, 2)
+    engine.set(1, weight)
+    engine.end([1])
+    kept = np.zeros((3, 2))
+    engine.get(1, kept)
+    np.testing.assert_array_equal(kept, weight)
+    x, y = np.zeros((4, 3)), np.zeros((4, 2))
+    for use in (
+        lambda: engine.once(4),
+        lambda: engine.set(0, x),
+        lambda: engine.get(2, y),
+        lambda: engine.forward(0, x, 2, y, -1),
+        lambda: engine.end([0]),
+        lambda: engine.end([7]),
+    ):
+        with pytest.raises(ValueError, match=r"has ended|no such buffer"):
+            use()
+    engine.end([1])
+    engine.get(1, kept)
+    np.testing.assert_array_equal(kept, weight)

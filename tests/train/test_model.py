@@ -412,3 +412,16 @@ def test_what_breaks_off_a_run_loses_nothing(
     again.fit(X, LABELS, epochs=3)
     assert all(np.array_equal(model.values[s], again.values[t]) for s, t in
                zip(model.values, again.values, strict=True))  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["native", "numpy"])
+def test_a_first_fit_that_diverges_leaves_a_model_with_finite_values(engine: str) -> None:
+    if engine == "native" and native() is None:
+        pytest.skip("built without a compiler")
+    rng = np.random.default_rng(0)
+    model = kb.Model(kb.nn.Sequential(kb.nn.Affine(3, 2)), loss="mse")
+    x, t = rng.normal(size=(64, 3)), rng.normal(size=(64, 2))
+    with pytest.raises(kb.errors.NonFiniteError, match="step"):
+        model.fit(x, t, optimizer=kb.optim.SGD(1e30), epochs=9, seed=3, engine=engine)
+    assert model.values
+    assert all(np.isfinite(v).all() for v in model.values.values())

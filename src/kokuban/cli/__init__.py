@@ -1,4 +1,4 @@
-"""The command line: `kokuban train`, `predict`, `check` and `explain`."""
+"""The command line: `kokuban train`, `predict`, `check`, `explain` and `export`."""
 
 from __future__ import annotations
 

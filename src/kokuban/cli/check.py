@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kokuban.cli.saved import with_coding
+from kokuban.cli.told import told
+from kokuban.cli.words import WORDS
 from kokuban.errors import SettingError
 from kokuban.expr import Symbol
 from kokuban.gradcheck import check
@@ -31,22 +33,22 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.model)
     given: dict[Symbol, Array] = {}
     if args.data:
-        rows = with_coding(model, args.model).coding.read(args.data, args.separator)
+        coding = with_coding(model, args.model).coding
+        rows = next(coding.batches(args.data, args.separator, args.encoding))
         (x,), (t,) = model.network.inputs, model.network.targets
         as_target = as_classes if model.network.classes else as_rows
         given[x] = as_rows(rows.x[:ROWS], "X", x.shape[1], np.float64)
         given[t] = as_target(rows.targets()[:ROWS], "T", t.shape[1], np.float64)
-        where = f"the first {len(given[x])} rows of {args.data[0]}"
+        where = WORDS[args.lang]["first"].format(len(given[x]), args.data[0])
     else:
         given = random_rows(model, args.seed)
-        where = f"{ROWS} random rows (seed {args.seed})"
-    print(f"{args.model}: the gradient of its loss at its values, on {where}")
+        where = WORDS[args.lang]["rows"].format(ROWS, args.seed)
+    about = WORDS[args.lang]["model"].format(args.model, where)
     # Dropout draws once, so that the loss is one function of the parameters.
     values = {s: value.astype(np.float64) for s, value in model.values.items()}
     draw = {DRAW: np.array([[args.seed, 0]])}
     report = check(model.network.loss, at={**values, **given, **draw}, seed=args.seed)
-    print(report)
-    return 0 if report.ok else 1
+    return told(report, about, args.json, args.lang)
 
 
 def _of_board(args: argparse.Namespace) -> int:

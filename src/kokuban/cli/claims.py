@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kokuban.cli.told import told
+from kokuban.cli.words import WORDS
 from kokuban.errors import (
     DataError,
     ExpressionError,
@@ -42,13 +44,13 @@ def run(args: argparse.Namespace) -> int:
         claims[_symbol(_on(written, name), name)] = meaning
     if args.at is None:
         values = _random([loss, *claims.values()], args.seed)
-        where = f"random values, {ROWS} rows (seed {args.seed})"
+        where = WORDS[args.lang]["random"].format(ROWS, args.seed)
     else:
         values, where = _values(args.at, written), args.at
     report = check(loss, at=values, claims=claims, seed=args.seed)
-    print(f"{args.model}: the gradient of {_name(written, loss)} at {where}")
-    print(report)
-    return 0 if report.ok else 1
+    title = WORDS[args.lang]["board"]
+    about = title.format(args.model, _name(written, loss), where)
+    return told(report, about, args.json, args.lang)
 
 
 def _on(written: Board, name: str) -> Expr:

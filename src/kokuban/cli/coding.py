@@ -6,7 +6,7 @@ A coding is saved with the model, so that prediction reads raw files as training
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -17,9 +17,9 @@ from kokuban.errors import DataError, SettingError
 from kokuban.train.data import (
     Table,
     TableEncoder,
+    read_batches,
     read_idx,
     read_idx_pair,
-    read_table,
     state,
 )
 from kokuban.train.data.target import Labels, QuantityTarget
@@ -69,8 +69,10 @@ class Coding(ABC):
         """The classes' labels in the order of their numbers; none in regression."""
 
     @abstractmethod
-    def read(self, files: Sequence[str], separator: str) -> Rows:
-        """The rows of raw files like those of training."""
+    def batches(
+        self, files: Sequence[str], separator: str | None, encoding: str | None
+    ) -> Iterator[Rows]:
+        """The rows of raw files like those of training, many at a time."""
 
     @abstractmethod
     def to_dict(self) -> dict[str, Any]:
@@ -101,15 +103,19 @@ class TableCoding(Coding):
         assert isinstance(self.encoder.target, QuantityTarget)
         return self.encoder.target
 
-    def read(self, files: Sequence[str], separator: str) -> Rows:
-        """The rows of a CSV file, with or without the target's column."""
+    def batches(
+        self, files: Sequence[str], separator: str | None, encoding: str | None
+    ) -> Iterator[Rows]:
+        """The rows of a CSV or Parquet file, with or without the target's column."""
         if len(files) != 1:
             raise SettingError(
-                f"The model reads one table, a CSV file; {len(files)} files are given."
+                f"The model reads one table, CSV or Parquet; {len(files)} files are "
+                "given."
             )
         if files[0] == DIGITS:
             raise SettingError("The model was trained on a table, not on the digits.")
-        return self.rows(read_table(files[0], self.encoder.header, separator))
+        for table in read_batches(files[0], self.encoder.header, separator, encoding):
+            yield self.rows(table)
 
     def rows(self, table: Table) -> Rows:
         """The rows of a table."""
@@ -137,7 +143,9 @@ class ImageCoding(Coding):
         """The classes' labels in the order of their numbers."""
         return self.known
 
-    def read(self, files: Sequence[str], separator: str) -> Rows:
+    def batches(
+        self, files: Sequence[str], separator: str | None, encoding: str | None
+    ) -> Iterator[Rows]:
         """The rows of the bundled digits, or of IDX files: images, and maybe labels."""
         if list(files) == [DIGITS]:
             x, labels = digits()
@@ -145,12 +153,13 @@ class ImageCoding(Coding):
             x, labels = read_idx_pair(files[0], files[1])
             x = levels_of(x)
         elif len(files) == 1:
-            return Rows(self._scaled(_images(files[0])), None, "no labels are given.")
+            yield Rows(self._scaled(_images(files[0])), None, "no labels are given.")
+            return
         else:
             raise SettingError(
                 f"The model reads images, and maybe labels; {len(files)} files are given."
             )
-        return self.rows(x, labels)
+        yield self.rows(x, labels)
 
     def rows(self, x: Matrix, labels: NDArray[np.int64]) -> Rows:
         """The rows of images in their own grey levels."""

@@ -20,9 +20,10 @@ from kokuban.errors import (
     StorageError,
     nearest,
 )
-from kokuban.explain import Derivation, derive
+from kokuban.explain import Derivation
 from kokuban.expr import Expr, order, symbols
 from kokuban.formula import board
+from kokuban.gradcheck import derive
 from kokuban.train import load
 from kokuban.train.files import write_atomically
 

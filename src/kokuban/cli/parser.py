@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from kokuban.cli import check, explain, lesson, predict, train
+from kokuban.cli import check, explain, export, grade, lesson, predict, train, worksheet
 from kokuban.cli.settings import RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
@@ -23,14 +23,16 @@ Train a network on a table or on images, use it, and prove its gradient.
   kokuban train houses.csv --target price         a table with a header
   kokuban predict houses.safetensors new.csv      answers for new rows
   kokuban check houses.safetensors houses.csv     the proof
-  kokuban explain houses.safetensors              its backpropagation, derived"""
+  kokuban explain houses.safetensors              its backpropagation, derived
+  kokuban export houses.safetensors               for other programs, as ONNX"""
 
 TRAIN = """\
 Train a network and say how well it does on rows it has not seen.
 
 DATA is one of
   digits            scikit-learn's 1,797 handwritten digits; nothing is downloaded
-  TABLE.csv         a table; --target says which column to predict
+  TABLE             a table, CSV (also .tsv, .csv.gz) or Parquet; --target says
+                    which column to predict
   IMAGES LABELS     two IDX files, as MNIST has them, gzipped or not
 and before it there may be
   NET.kb            a board: the network and its loss, written as formulas
@@ -44,19 +46,22 @@ examples:
   kokuban train digits --report digits.html
   kokuban train houses.csv --target price -o price.safetensors
   kokuban train adult-train.csv --target -1      the last column; there is no header
-  kokuban train wine.csv --target quality --separator ';' --task classification
+  kokuban train wine.parquet --target quality --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
   kokuban train digits --hidden none             a linear model, to compare with
   kokuban train net.kb digits                    the network that net.kb describes"""
 
 PREDICT = """\
 Predict with a model that `kokuban train` wrote, from raw data like those it was
-trained on. The answers are CSV, a row for each row of the data. A table may have the
-target's column or not; where the right answers are there, a score is said."""
+trained on. The answers are a row for each row of the data: CSV, or Parquet where -o says
+so by its name. A table may have the target's column or not; where the right answers are
+there, a score is said. A table is read and answered a part at a time, whatever its
+size."""
 
 PREDICT_EXAMPLES = """\
 examples:
   kokuban predict price.safetensors new-houses.csv -o prices.csv
+  kokuban predict price.safetensors new-houses.parquet -o prices.parquet
   kokuban predict digits.safetensors digits --probabilities | head
   kokuban predict mnist.safetensors t10k-images.gz t10k-labels.gz -o digits.csv"""
 
@@ -73,6 +78,15 @@ examples:
   kokuban check net.kb                           random values
   kokuban check net.kb --at values.npz --claim 'W = X^T D' --let 'D = (Y - T) / N'"""
 
+EXPORT = """\
+Write a model as an ONNX file, which other programs run. A model of `kokuban train` takes
+raw data there too: each column of its table is an input, numbers in float64 (NaN where
+one is missing), all else text; images are an input of grey levels."""
+
+EXPORT_EXAMPLES = """\
+examples:
+  kokuban export price.safetensors -o price.onnx
+  kokuban export digits.safetensors              writes digits.onnx"""
 
 EXPLAIN = """\
 Derive the gradient of a loss step by step, as on a blackboard, from the loss back to
@@ -119,6 +133,12 @@ def parser() -> argparse.ArgumentParser:
     )
     _check(_command(commands, "check", "prove the gradient", CHECK, CHECK_EXAMPLES))
     _lesson(_command(commands, "lesson", "learn how it works", LESSON, LESSON_EXAMPLES))
+    _export(_command(commands, "export", "a model as ONNX file", EXPORT, EXPORT_EXAMPLES))
+    for own, module, short in (
+        ("worksheet", worksheet, "make fill-in-the-blank sheets"),
+        ("grade", grade, "grade what comes back"),
+    ):
+        module.options(_command(commands, own, short, module.LONG, module.EXAMPLES))
     return top
 
 
@@ -169,6 +189,7 @@ def _train_files(group: Group) -> None:
     add("-o", "--output", metavar="FILE", help="the model (default NAME.safetensors)")
     add("--report", metavar="FILE", help="also a page: scores, curves, mistakes (HTML)")
     add("-q", "--quiet", action="store_true", help="print the score and nothing else")
+    _json(group)
 
 
 def _train_settings(group: Group) -> None:
@@ -257,7 +278,11 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="a table, or images and maybe labels, or digits",
     )
     command.add_argument(
-        "-o", "--output", metavar="FILE", help="the CSV file (default: standard output)"
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="the file, CSV, or Parquet if its name ends in .parquet (default: CSV on "
+        "standard output)",
     )
     command.add_argument(
         "--probabilities",
@@ -265,6 +290,15 @@ def _predict(command: argparse.ArgumentParser) -> None:
         help="also a column for each class, with its probability",
     )
     _separator(command)
+    _json(command)
+
+
+def _export(command: argparse.ArgumentParser) -> None:
+    command.set_defaults(run=export.run)
+    command.add_argument("model", metavar="MODEL", help="a model or estimator file")
+    command.add_argument(
+        "-o", "--output", metavar="FILE", help="the file (default NAME.onnx)"
+    )
 
 
 def _check(command: argparse.ArgumentParser) -> None:
@@ -281,6 +315,13 @@ def _check(command: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of random rows (default 0)"
     )
     _separator(command)
+    command.add_argument(
+        "--lang",
+        choices=tuple(LANGUAGES),
+        default="en",
+        help="of the report; default: en",
+    )
+    _json(command)
     add = command.add_argument_group("boards").add_argument
     add("--at", metavar="FILE", help="values by name, from numpy.savez (default: random)")
     add(
@@ -369,8 +410,21 @@ def _separator(group: Group) -> None:
         "--separator",
         metavar="CHARACTER",
         type=_character,
-        default=",",
-        help="between the columns of a table, or tab (default: a comma)",
+        help="between the columns of a table, or tab (default: told by looking)",
+    )
+    group.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a table as text, such as cp1252 or shift_jis (default: UTF-8, or what "
+        "the file's first bytes say)",
+    )
+
+
+def _json(group: Group) -> None:
+    group.add_argument(
+        "--json",
+        action="store_true",
+        help="print one JSON document, and what else there is to say on standard error",
     )
 
 

@@ -1,65 +1,74 @@
-"""`kokuban predict`: a model's answers for raw data, as CSV."""
+"""`kokuban predict`: a model's answers for raw data, a part at a time."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import sys
-from typing import Any
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from kokuban.cli.coding import Coding, TableCoding
-from kokuban.cli.saved import open_saved
-from kokuban.cli.score import count, score
+from kokuban.cli.answers import answers, write
+from kokuban.cli.saved import Saved, open_saved
+from kokuban.cli.score import Score, count, score
 from kokuban.cli.show import note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import SettingError
-from kokuban.train.files import write_atomically
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def run(args: argparse.Namespace) -> int:
     """Predict as the options say; the exit code."""
+    if args.json and args.output is None:
+        raise SettingError("--json takes standard output: say where answers go, with -o.")
     if args.output is not None:
         require_writable(args.output, (args.model, *args.data))
     saved = open_saved(args.model)
     if args.probabilities and not saved.coding.labels:
         raise SettingError("A quantity has no probabilities: leave --probabilities out.")
-    rows = saved.coding.read(args.data, args.separator)
-    y = saved.model.predict(rows.x)
-    content = csv_of(saved.coding, y, args.probabilities).encode()
-    if args.output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+    done = _Prediction(saved, args)
+    write(done.frames(), args.output)
+    known = saved.knows(args.data)
+    if args.output is not None:
+        note(f"{count(done.rows)} predicted, written to {args.output}")
+    if done.score is None:
+        note(f"not scored: {done.without}")
     else:
-        write_atomically(args.output, content)
-        note(f"{count(len(y))} predicted, written to {args.output}")
-    if rows.t is None:
-        note(f"not scored: {rows.without}")
-        return 0
-    seen = "on data it was trained on: " if saved.knows(args.data) else ""
-    note(f"{seen}{score(saved.coding, y, rows, saved.guess)}")
+        note(f"{'on data it was trained on: ' if known else ''}{done.score}")
+    if args.json:
+        print(json.dumps(done.to_dict(args) | {"trained_on_these": known}))
     return 0
 
 
-def csv_of(coding: Coding, y: NDArray[np.float32], probabilities: bool) -> str:
-    """A header and a row for each row of the network's output y, (rows, outputs)."""
-    columns: dict[str, list[Any]] = {"prediction": answers(coding, y)}
-    if probabilities:
-        for label, column in zip(coding.labels, y.T, strict=True):
-            columns[f"probability {label}"] = [f"{p:.6f}" for p in column]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(zip(*columns.values(), strict=True))
-    return text.getvalue()
+class _Prediction:
+    """Answers batch by batch, and their score so far where the right ones are there."""
 
+    def __init__(self, saved: Saved, args: argparse.Namespace) -> None:
+        self.saved, self.probabilities = saved, args.probabilities
+        self.parts = saved.coding.batches(args.data, args.separator, args.encoding)
+        self.rows, self.without = 0, ""
+        self.score: Score | None = None
 
-def answers(coding: Coding, y: NDArray[np.float32]) -> list[Any]:
-    """Labels, or quantities in their own unit to the 7 digits that float32 has."""
-    if isinstance(coding, TableCoding) and not coding.labels:
-        return [f"{value:.7g}" for value in coding.quantity.decode(y)]
-    return [coding.labels[number] for number in y.argmax(axis=1)]
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """The answers, a frame for each batch."""
+        for rows in self.parts:
+            y = self.saved.model.predict(rows.x)
+            self.rows += len(y)
+            if rows.t is None and not self.without:
+                self.score, self.without = None, rows.without
+            if not self.without:
+                more = score(self.saved.coding, y, rows, self.saved.guess)
+                self.score = more if self.score is None else self.score + more  # type: ignore[operator]
+            yield answers(self.saved.coding, y, self.probabilities)
+
+    def to_dict(self, args: argparse.Namespace) -> dict[str, object]:
+        """What was done, as plain JSON."""
+        return {
+            "model": args.model,
+            "data": args.data,
+            "output": args.output,
+            "rows": self.rows,
+            "score": None if self.score is None else self.score.to_dict(),
+            "not_scored": self.without or None,
+        }

@@ -10,15 +10,27 @@ from importlib.metadata import version
 
 import numpy as np
 
-from kokuban.cli.figures import MAX_POINTS, curves, residuals
+from kokuban.cli.advice import advice
+from kokuban.cli.figures import (
+    MAX_BARS,
+    MAX_POINTS,
+    calibration,
+    curves,
+    importance,
+    residuals,
+)
 from kokuban.cli.fit import Fitted
-from kokuban.cli.score import ClassScore, QuantityScore, Score, count
+from kokuban.cli.judged import Judged
+from kokuban.cli.score import ClassScore, QuantityScore, count
 from kokuban.cli.settings import Settings
 from kokuban.cli.source import Data, Source
 from kokuban.train.files import write_atomically
 
 MAX_CLASSES = 25  # of a confusion matrix; of more, the commonest mistakes are listed
 MAX_MISTAKES = 20
+MAX_COLUMNS = 500  # that are listed
+CALIBRATED_TWO = "the mean probability of {} and its share"
+CALIBRATED_MANY = "the mean probability of the predicted class, and how often it is right"
 LOSSES = (
     "The training loss is the mean over an epoch, while the weights change and with "
     "dropout; the validation loss is measured after it, without. The epoch that is kept "
@@ -30,13 +42,13 @@ LOSS_OF_QUANTITY = "squared error of the standardised target, mean over rows"
 
 @dataclass(frozen=True)
 class Report:
-    """What the page tells. `score` is None where no rows were held out."""
+    """What the page tells. `judged` is None where no rows were held out."""
 
     source: Source
     data: Data
     settings: Settings
     fitted: Fitted
-    score: Score | None
+    judged: Judged | None
     command: str
 
     def write(self, path: str) -> None:
@@ -50,11 +62,14 @@ class Report:
             f"<h1>{title}</h1>",
             f"<p>{escape(', '.join(self.source.files))}: {escape(self.data.about)}</p>",
             self._scores(),
+            self._advice(),
+            self._mistakes(),
+            self._calibration(),
+            self._importances(),
             "<h2>Training</h2>",
             _figures(curves(self.fitted.history)),
             f"<p class=small>{LOSSES}</p>" if self.fitted.validation else "",
             _table(self._training()),
-            self._mistakes(),
             self._columns(),
             "<h2>Again</h2>",
             f"<pre>{escape(self.command)}</pre>",
@@ -64,13 +79,14 @@ class Report:
         return PAGE.format(title=title, style=STYLE, body="\n".join(filter(None, parts)))
 
     def _scores(self) -> str:
-        score = self.score
-        if score is None:
+        if self.judged is None:
             return "<p>No rows were held out, so there is no score.</p>"
+        score = self.judged.score
         if isinstance(score, ClassScore):
             tiles = [
                 (f"{score.accuracy:.4f}", "held-out accuracy"),
                 (f"{score.baseline:.4f}", "always guessing the commonest class"),
+                (f"{self.judged.loss:.4f}", "log loss of the probabilities"),
             ]
         else:
             unit = f" {score.unit}" if score.unit else ""
@@ -118,27 +134,80 @@ class Report:
         yield "Seed", f"{settings.seed}"
 
     def _mistakes(self) -> str:
-        if isinstance(self.score, QuantityScore):
-            shown = min(self.score.rows, MAX_POINTS)
-            some = "" if shown == self.score.rows else f"; {shown:,} of them are drawn"
+        if self.judged is None:
+            return ""
+        score = self.judged.score
+        if isinstance(score, QuantityScore):
+            shown = min(score.rows, MAX_POINTS)
+            some = "" if shown == score.rows else f"; {shown:,} of them are drawn"
             return (
                 "<h2>Predicted and actual</h2>"
-                f"<p>{count(self.score.rows)} held out{some}. On the line, predictions "
-                "are exact.</p>" + _figures(residuals(self.score))
+                f"<p>{count(score.rows)} held out{some}. On the line, predictions "
+                "are exact.</p>" + _figures(residuals(self.judged))
             )
-        if self.score is None:
+        return "<h2>Right and wrong</h2>" + _confusion(score)
+
+    def _advice(self) -> str:
+        told = advice(self.judged, self.fitted, self.settings, self.data.columns)
+        lines = "".join(
+            f"<li>{escape(seen)}: <b>{escape(what)}</b>.</li>" for seen, what in told
+        )
+        return f"<h2>What to try next</h2><ul class=advice>{lines}</ul>"
+
+    def _calibration(self) -> str:
+        if self.judged is None:
             return ""
-        return "<h2>Right and wrong</h2>" + _confusion(self.score)
+        if isinstance(self.judged.score, QuantityScore):
+            meaning, digits = "the means of the predicted and of the actual value", ".4g"
+        else:
+            meaning, digits = CALIBRATED_TWO, ".3f"
+            if len(self.judged.score.labels) > 2:
+                meaning = CALIBRATED_MANY
+            else:
+                meaning = meaning.format(self.judged.score.labels[1])
+        head = "<tr><th>rows</th><th>predicted</th><th>came true</th></tr>"
+        lines = "".join(
+            f"<tr><td>{b.rows:,}</td><td>{b.predicted:{digits}}</td>"
+            f"<td>{b.actual:{digits}}</td></tr>"
+            for b in self.judged.bins
+        )
+        return (
+            "<h2>Calibration</h2><p>The held-out rows from the smallest to the largest "
+            f"prediction, in groups of like size; of each, {escape(meaning)}. On the "
+            "line, they are the same; they are off by "
+            f"{self.judged.calibration_error:{digits}} on average.</p><div class=figures>"
+            f"<figure>{calibration(self.judged)}</figure>"
+            f"<table class=numbers>{head}{lines}</table></div>"
+        )
+
+    def _importances(self) -> str:
+        if self.judged is None or not self.judged.importances:
+            return ""
+        loss = "RMSE"
+        if isinstance(self.judged.score, ClassScore):
+            loss = "log loss"
+        shown = self.judged.importances
+        some = f", the first {MAX_BARS} of {len(shown)}" if len(shown) > MAX_BARS else ""
+        return (
+            f"<h2>Importance of the columns</h2><p>How much the {loss} of held-out rows, "
+            f"{self.judged.loss:.4g} as they are, rises when the values of one column "
+            f"change places among the rows{some}. Columns that tell the same share their "
+            "importance.</p>" + _figures([importance(self.judged)])
+        )
 
     def _columns(self) -> str:
         if not self.data.columns:
             return ""
+        shown, more = self.data.columns[:MAX_COLUMNS], ""
+        if len(self.data.columns) > len(shown):
+            shown = [*shown[:-1], self.data.columns[-1]]
+            more = f"<p>{len(shown):,} of {len(self.data.columns):,} are listed.</p>"
         head = "<tr><th>column</th><th>taken for</th><th>in detail</th></tr>"
         rows = "".join(
             f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in column)}</tr>"
-            for column in self.data.columns
+            for column in shown
         )
-        return f"<h2>Columns</h2><div class=wide><table>{head}{rows}</table></div>"
+        return f"<h2>Columns</h2>{more}<div class=wide><table>{head}{rows}</table></div>"
 
 
 def _confusion(score: ClassScore) -> str:
@@ -237,6 +306,9 @@ th { font-weight: 600; } .wide { overflow-x: auto; }
 .confusion .sum { opacity: .75; text-align: right; }
 pre { background: var(--panel); border-radius: .5rem; padding: .7rem 1rem;
   overflow-x: auto; }
+.numbers td, .numbers th { text-align: right; font-variant-numeric: tabular-nums; }
+.numbers { align-self: center; } .advice b { font-weight: 600; }
+.advice li { margin: .3rem 0; max-width: 50rem; }
 .facts th { white-space: nowrap; } .small { font-size: .85rem; opacity: .8; }"""
 
 PAGE = """\

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kokuban.cli.coding import Coding, Rows, TableCoding
-from kokuban.train import Model
 
 Numbers = NDArray[np.float64]
 
@@ -41,6 +42,19 @@ class ClassScore:
         """The accuracy of always guessing the commonest class."""
         return float(self.confusion[self.guess].sum() / self.rows)
 
+    def __add__(self, other: ClassScore) -> ClassScore:
+        return ClassScore(self.labels, self.confusion + other.confusion, self.guess)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The score as plain JSON."""
+        return {
+            "rows": self.rows,
+            "accuracy": self.accuracy,
+            "baseline_accuracy": self.baseline,
+            "labels": list(self.labels),
+            "confusion": self.confusion.tolist(),
+        }
+
     def __str__(self) -> str:
         return (
             f"accuracy {self.accuracy:.4f}  ({count(self.rows)}; always guessing the "
@@ -48,49 +62,84 @@ class ClassScore:
         )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class QuantityScore:
-    """Errors of a quantity, in its own unit.
+    """Errors of a quantity, in its own unit, as sums over the rows.
 
-    actual, predicted  (rows,)
-    mean               of the training rows
-    unit               the target's name, where it has one
+    squares    of actual - predicted
+    sizes      of |actual - predicted|
+    shifts     of actual - mean, where mean is the training rows'
+    spreads    of (actual - mean)²
+    unit       the target's name, where it has one
     """
 
-    actual: Numbers
-    predicted: Numbers
-    mean: float
+    rows: int
+    squares: float
+    sizes: float
+    shifts: float
+    spreads: float
     unit: str
 
-    @property
-    def rows(self) -> int:
-        """How many rows were judged."""
-        return len(self.actual)
+    @classmethod
+    def of(
+        cls, actual: Numbers, predicted: Numbers, mean: float, unit: str
+    ) -> QuantityScore:
+        """The score of predictions, (rows,)."""
+        error, shift = actual - predicted, actual - mean
+        return cls(
+            len(actual),
+            float(error @ error),
+            float(np.abs(error).sum()),
+            float(shift.sum()),
+            float(shift @ shift),
+            unit,
+        )
+
+    def __add__(self, other: QuantityScore) -> QuantityScore:
+        return QuantityScore(
+            self.rows + other.rows,
+            self.squares + other.squares,
+            self.sizes + other.sizes,
+            self.shifts + other.shifts,
+            self.spreads + other.spreads,
+            self.unit,
+        )
 
     @property
     def rmse(self) -> float:
         """The root of the mean squared error."""
-        return float(np.sqrt(np.mean((self.actual - self.predicted) ** 2)))
+        return math.sqrt(self.squares / self.rows)
 
     @property
     def mae(self) -> float:
         """The mean absolute error."""
-        return float(np.mean(np.abs(self.actual - self.predicted)))
+        return self.sizes / self.rows
 
     @property
     def baseline(self) -> float:
         """The RMSE of always guessing the training rows' mean."""
-        return float(np.sqrt(np.mean((self.actual - self.mean) ** 2)))
+        return math.sqrt(self.spreads / self.rows)
 
     @property
     def r2(self) -> float:
         """1 - squared error / variance; NaN where the rows do not vary."""
-        variance = float(np.var(self.actual))
-        return 1 - self.rmse**2 / variance if variance > 0 else float("nan")
+        around = self.spreads - self.shifts**2 / self.rows
+        varies = around > 1e-12 * self.spreads
+        return 1 - self.squares / around if varies else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The score as plain JSON."""
+        return {
+            "rows": self.rows,
+            "r2": None if math.isnan(self.r2) else self.r2,
+            "rmse": self.rmse,
+            "mae": self.mae,
+            "baseline_rmse": self.baseline,
+        }
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        r2 = "R² undefined" if np.isnan(self.r2) else f"R² {self.r2:.4f}"
+        r2 = "R² undefined" if math.isnan(self.r2) else f"R² {self.r2:.4f}"
         return (
             f"{r2}, RMSE {self.rmse:.4g}{unit}  ({count(self.rows)}; always guessing the "
             f"mean: RMSE {self.baseline:.4g})"
@@ -112,13 +161,8 @@ def score(coding: Coding, y: NDArray[np.float32], rows: Rows, guess: int) -> Sco
         quantity = coding.quantity
         unit = quantity.name if coding.encoder.header else ""
         actual, predicted = quantity.decode(t), quantity.decode(y)
-        return QuantityScore(actual, predicted, quantity.mean, unit)
+        return QuantityScore.of(actual, predicted, quantity.mean, unit)
     size = coding.outputs
     cells = np.bincount(t.astype(np.int64) * size + y.argmax(axis=1), minlength=size**2)
     labels = tuple(str(label) for label in coding.labels)
     return ClassScore(labels, cells.reshape(size, size), guess)
-
-
-def scored(model: Model, coding: Coding, rows: Rows, guess: int) -> Score:
-    """The score of a model on rows that have targets."""
-    return score(coding, model.predict(rows.x), rows, guess)

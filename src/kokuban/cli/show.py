@@ -14,22 +14,27 @@ MAX_LISTED = 12  # columns of a table that are listed one by one
 class Show:
     """Prints labelled lines, wrapped to the terminal; to a file each is one line."""
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, aside: bool = False) -> None:
         self.quiet = quiet
+        self.stream = sys.stderr if aside else sys.stdout  # aside of a JSON document
 
     def line(self, label: str, text: str) -> None:
         """A labelled line, unless quiet."""
         if not self.quiet:
-            print(_wrapped(f"{label:<{LABEL}}{text}", " " * LABEL), flush=True)
+            self._print(f"{label:<{LABEL}}{text}", " " * LABEL)
 
     def whole(self, label: str, text: str) -> None:
         """A formula or a command, left in one piece for copying; not if quiet."""
         if not self.quiet:
-            print(f"{label:<{LABEL}}{text}", flush=True)
+            print(f"{label:<{LABEL}}{text}", file=self.stream, flush=True)
 
     def result(self, text: str) -> None:
         """What is printed even if quiet."""
-        print(_wrapped(text, "  "), flush=True)
+        self._print(text, "  ")
+
+    def _print(self, text: str, indent: str) -> None:
+        wrapped = _wrapped(text, indent, self.stream.isatty())
+        print(wrapped, file=self.stream, flush=True)
 
 
 def note(text: str) -> None:
@@ -37,8 +42,8 @@ def note(text: str) -> None:
     print(_wrapped(text, "  ", sys.stderr.isatty()), file=sys.stderr)
 
 
-def _wrapped(text: str, indent: str, terminal: bool | None = None) -> str:
-    if not (sys.stdout.isatty() if terminal is None else terminal):
+def _wrapped(text: str, indent: str, terminal: bool) -> str:
+    if not terminal:
         return text
     width = max(shutil.get_terminal_size().columns, len(indent) + 20)
     return textwrap.fill(

@@ -25,6 +25,8 @@ from kokuban.cli.coding import (
 )
 from kokuban.errors import DataError, SettingError
 from kokuban.train.data import TableEncoder, read_idx_pair, read_table
+from kokuban.train.data.files import opened
+from kokuban.train.data.table import listed
 
 IntArray = NDArray[np.intp]
 
@@ -37,6 +39,7 @@ class Source:
     target          the table's column to predict, by name or number
     task            classification, regression, or None to tell by the target
     header          whether the table has one, or None to tell by looking
+    separator, encoding   of a table as text, or None to tell by looking
     test_fraction   the share of rows held out, 0 for none
     seed            of the split
     """
@@ -45,14 +48,17 @@ class Source:
     target: str | None = None
     task: str | None = None
     header: bool | None = None
-    separator: str = ","
+    separator: str | None = None
+    encoding: str | None = None
     test_fraction: float = 0.2
     seed: int = 0
 
     @property
     def name(self) -> str:
         """A short name, for files: digits, or the file's name without its endings."""
-        stem = Path(self.files[0]).name.removesuffix(".gz").removesuffix(".csv")
+        stem = re.sub(
+            r"(\.(csv|tsv|txt|parquet|pq))?(\.gz)?$", "", Path(self.files[0]).name
+        )
         return re.sub(r"[-.]?(images)?[-.]idx\d[-.]ubyte$", "", stem) or "model"
 
     def open(self) -> Data:
@@ -71,11 +77,11 @@ class Source:
         return self._images()
 
     def _table(self, path: str) -> Data:
-        table = read_table(path, self.header, self.separator)
+        table = read_table(path, self.header, self.separator, self.encoding)
         if self.target is None:
             raise SettingError(
                 "Say which column to predict, with --target. The columns of "
-                f"{path}: {', '.join(table.columns)}."
+                f"{path}: {listed(table.columns)}."
             )
         # What the target is, all rows say; how to scale, only those to learn from.
         whole = TableEncoder.fit(table, self.target, self.task)
@@ -191,4 +197,5 @@ def digest(files: Sequence[str]) -> str:
     """What tells whether two commands were given the same data."""
     if list(files) == [DIGITS]:
         return DIGITS
-    return hashlib.sha256(Path(files[0]).read_bytes()).hexdigest()
+    with opened(files[0]) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kokuban.cli import saved
-from kokuban.cli.fit import fitted
-from kokuban.cli.score import count, scored
+from kokuban.cli.fit import Fitted, fitted
+from kokuban.cli.judged import Judged, judged
+from kokuban.cli.score import count
 from kokuban.cli.settings import Settings
 from kokuban.cli.show import Show, columns_in_words
 from kokuban.cli.source import Data, Source
@@ -36,15 +38,17 @@ def run(args: argparse.Namespace) -> int:
     require_writable(output, given)
     if args.report is not None:
         require_writable(args.report, (*given, output))
-    show = Show(args.quiet)
+    show = Show(args.quiet, aside=args.json)
     data = source.open()
     describe(source, data, show)
     done = fitted(data, settings, show)
     done.model.save(output, saved.extra(source, data))
     held = data.held
-    outcome = scored(done.model, data.coding, held, data.guess) if held else None
-    if outcome is not None:
-        show.result(f"held-out {outcome}")
+    outcome = None
+    if held is not None:
+        deep = args.report is not None or args.json
+        outcome = judged(done.model, data.coding, held, data.guess, settings.seed, deep)
+        show.result(f"held-out {outcome.score}")
     show.line("model", f"{output}  ({Path(output).stat().st_size / 1000:,.0f} kB)")
     if args.report is not None:
         from kokuban.cli.report import Report
@@ -53,6 +57,9 @@ def run(args: argparse.Namespace) -> int:
         Report(source, data, settings, done, outcome, command).write(args.report)
         show.line("report", args.report)
     show.whole("next", _example(source, output))
+    if args.json:
+        found = {"model": output, "report": args.report}
+        print(json.dumps(_to_dict(source, data, settings, done, outcome) | found))
     return INTERRUPTED if done.interrupted else 0
 
 
@@ -70,6 +77,31 @@ def describe(source: Source, data: Data, show: Show) -> None:
             show.line(label, text)
     held = f"{len(data.held):,} held out" if data.held else "none held out"
     show.line("split", f"{count(len(data.learn))} to learn from, {held}")
+
+
+def _to_dict(
+    source: Source, data: Data, settings: Settings, done: Fitted, outcome: Judged | None
+) -> dict[str, Any]:
+    """What was done, as plain JSON."""
+    names = ("name", "kind", "detail")
+    return {
+        "source": asdict(source),
+        "task": "classification" if data.coding.labels else "regression",
+        "columns": [dict(zip(names, told, strict=True)) for told in data.columns],
+        "rows": {
+            "learned": done.rows,
+            "validation": done.validation,
+            "held_out": len(data.held or ()),
+        },
+        "settings": asdict(settings) | {"batch_size": done.batch},
+        "net": done.sizes,
+        "formula": done.formula,
+        "score": None if outcome is None else outcome.score.to_dict(),
+        "held_out": None if outcome is None else outcome.to_dict(),
+        "history": done.history.to_dict(),
+        "seconds": done.seconds,
+        "interrupted": done.interrupted,
+    }
 
 
 def _example(source: Source, output: str) -> str:

@@ -24,6 +24,7 @@ from sklearn.utils.validation import (
 
 from kokuban.errors import DataError, NonFiniteError, SettingError
 from kokuban.estimators.callbacks import Tasks
+from kokuban.estimators.explaining import explained
 from kokuban.estimators.fitted import attributes
 from kokuban.estimators.lbfgs import minimise
 from kokuban.estimators.network import Problem, program
@@ -32,7 +33,8 @@ from kokuban.estimators.saving import KEY, description, model_of
 from kokuban.estimators.settings import Settings
 from kokuban.estimators.stochastic import descent
 from kokuban.estimators.validation import HeldOut, Raw, by_symbol, held_out, rows_at
-from kokuban.expr import Expr
+from kokuban.explain import Derivation
+from kokuban.expr import Expr, Symbol
 from kokuban.train.history import History
 from kokuban.train.loop import Arrays
 from kokuban.train.model import Model
@@ -335,6 +337,44 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         data = {problem.x: rows_of(X, self._dtype)}
         values = self._values(problem, self._dtype)
         return in_blocks(program(what), data, values, self._dtype)
+
+    # ------------------------------------------------------------ explaining
+
+    def explain(
+        self,
+        X: Any = None,
+        y: Any = None,
+        *,
+        wrt: Any = None,
+        form: str = "matrix",
+        lang: str = "en",
+        layout: str = "rows",
+        detail: str = "steps",
+        entry: tuple[int, int] | None = None,
+    ) -> Derivation:
+        """The derivation of the gradients of what `fit` minimised, as `kokuban.derive`.
+
+        X and y are rows to put in for form="numbers", at the fitted weights; an
+        autoencoder has no y. `wrt` names what the gradients are by ("W1", or several);
+        all parameters, if None. Dropout's masks are those of the first draw.
+
+        Raises SettingError for form="numbers" without rows, UnknownNameError for a name
+        that the loss does not have.
+        """
+        check_is_fitted(self, "coefs_")
+        problem = self._problem(self._units(), False)
+        at: dict[Symbol, Any] | None = None
+        if X is not None:
+            raw = by_symbol(problem, *self._validated_more(Given(X, y)), None)
+            at = {s: rows_of(v, np.float64)[:] for s, v in raw.items()}
+        settings = {
+            "form": form,
+            "lang": lang,
+            "layout": layout,
+            "detail": detail,
+            "entry": entry,
+        }
+        return explained(problem, wrt, at, self._values(problem, np.float64), settings)
 
     # ------------------------------------------------------------ files
 

@@ -9,9 +9,11 @@ from kokuban.errors import FileFormatError, KokubanError
 from kokuban.estimators.autoencoder import Autoencoder
 from kokuban.estimators.mlp import MLPClassifier, MLPRegressor
 from kokuban.estimators.saving import KEY, restored
+from kokuban.estimators.tabular import TabularClassifier, TabularRegressor
 from kokuban.train import model as models
 
-KINDS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Autoencoder)}
+MLPS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Autoencoder)}
+TABULAR = {kind.__name__: kind for kind in (TabularClassifier, TabularRegressor)}
 
 MALFORMED = (
     KokubanError,
@@ -38,12 +40,13 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise FileFormatError(
             f"{where} holds a model, but no estimator; kokuban.load reads it."
         )
-    if about.get("class") not in KINDS:
-        raise FileFormatError(
-            f"{where} holds the unknown estimator {about.get('class')!r}."
-        )
+    kind = about.get("class")
+    if kind not in MLPS and kind not in TABULAR:
+        raise FileFormatError(f"{where} holds the unknown estimator {kind!r}.")
     try:
-        return restored(KINDS[about["class"]], about, model)
+        if kind in TABULAR:
+            return TABULAR[kind].restored(about, model)
+        return restored(MLPS[kind], about, model)
     except MALFORMED as error:
         raise FileFormatError(
             f"{where}: the record of its estimator is malformed: {error}"

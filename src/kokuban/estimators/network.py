@@ -84,7 +84,8 @@ class Problem:
     norms        the normalisations' rows and how they begin
     hidden       the hidden layers' outputs, as prediction computes them
     output       the prediction
-    objective    what training minimises, dropout and batch statistics in it
+    misfit       the loss in training, dropout and batch statistics in it, no penalty
+    objective    what training minimises: the misfit with the penalty
     reported     the same as scikit-learn reports it
     evaluation   the reported loss as prediction computes it, without the penalty
     updates      new values of the running statistics
@@ -103,6 +104,7 @@ class Problem:
     norms: tuple[tuple[Symbol, Initial], ...]
     hidden: tuple[Expr, ...]
     output: Expr
+    misfit: Expr
     objective: Expr
     reported: Expr
     evaluation: Expr
@@ -159,6 +161,7 @@ def _problem(
     truth, counts = (x if t is None else t), (WEIGHTS if design.weighted else None)
     output = judged(design.loss, design.out, design.outputs)
     shrinkage = _shrinkage(weights, counts)
+    misfit = output.objective(u, truth, counts)
     kinds = tuple(h.activation for h in hidden)
     return Problem(
         sizes=(design.inputs, *(h.size for h in hidden), design.outputs),
@@ -170,7 +173,8 @@ def _problem(
         norms=norms,
         hidden=tuple(plain),
         output=output.link(last),
-        objective=output.objective(u, truth, counts) + shrinkage,
+        misfit=misfit,
+        objective=misfit + shrinkage,
         reported=output.reported(u, truth, counts) + shrinkage,
         evaluation=output.reported(last, truth, counts),
         updates=tuple(training.updates.items()),

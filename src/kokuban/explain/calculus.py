@@ -34,8 +34,9 @@ from kokuban.expr import (
     Symbol,
     order,
     plain,
+    rebuild,
 )
-from kokuban.shape import Dim
+from kokuban.shape import SCALAR, Dim
 
 Place = Index | int
 Factor = tuple[Term, int]
@@ -74,8 +75,8 @@ class Unfoldable(ExpressionError):
 class Calculus:
     """One calculation, with fresh names for the indices that are summed over."""
 
-    def __init__(self) -> None:
-        self._fresh = (f"{letter}{'′' * n}" for n in count() for letter in "kmnruvij")
+    def __init__(self, letters: str = "kmnruvij") -> None:
+        self._fresh = (f"{letter}{'′' * n}" for n in count() for letter in letters)
 
     def index(self, over: Dim) -> Index:
         """An index with a name of its own."""
@@ -92,6 +93,12 @@ class Calculus:
         for node in order([bare]):
             parts[node] = self._reader(node, [parts[a] for a in node.args])
         return parts[bare](i, j)
+
+    def in_order(self, formula: Expr, i: Place, j: Place, columns: bool) -> Term:
+        """The same; with samples in columns, each product's factors the other way."""
+        if not columns:
+            return self.in_entries(formula, i, j)
+        return self.in_entries(_turned(formula), j, i)
 
     def _reader(
         self, node: Expr, arguments: Sequence[Callable[[Place, Place], Term]]
@@ -184,6 +191,43 @@ class Calculus:
             factors = tuple((f, k * exponent) for f, k in m.factors)
             return Monomial(m.number**exponent, (), factors)
         return Monomial(factors=((_canonical(t), exponent),))
+
+
+def _turned(formula: Expr) -> Expr:
+    """The formula's transpose, in transposed leaves and with every product reversed."""
+    (bare,) = plain([formula])
+    turned: dict[Expr, Expr] = {}
+    for node in order([bare]):
+        if node.shape == SCALAR and node.op is None:
+            turned[node] = node
+        elif node.op is not None and node.op.name == "matmul":
+            turned[node] = turned[node.args[1]] @ turned[node.args[0]]
+        elif node.op is not None and node.op.name == "transpose":
+            turned[node] = turned[node.args[0]].T
+        elif _is_entrywise(node):
+            turned[node] = rebuild(node, tuple(turned[a] for a in node.args))
+        else:
+            turned[node] = node.T
+    return turned[bare]
+
+
+def _is_entrywise(node: Expr) -> bool:
+    """Whether an entry of the node is made of its arguments' entries at that place."""
+    if node.op is None or node.op.entry is None:
+        return False
+    i, j = Index("i", node.shape[0]), Index("j", node.shape[1])
+    slots = [Matrix(f"\x01{k}", a.shape) for k, a in enumerate(node.args)]
+    return _all_at(term(node.op.entry(i, j, *slots, **dict(node.attrs))), i, j)
+
+
+def _all_at(t: Term, i: Index, j: Index) -> bool:
+    match t:
+        case Entry(_, row, column):
+            return (row, column) == (i, j)
+        case Call(_, arguments):
+            return all(_all_at(a, i, j) for a in arguments)
+        case _:
+            return isinstance(t, Number)
 
 
 def scaled(polynomial: Iterable[Monomial], by: float) -> Polynomial:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from kokuban.errors import SettingError
 from kokuban.explain import pages
 from kokuban.explain.backward import Tape, tape
+from kokuban.explain.numbers import Matrix
 from kokuban.explain.page import Page, Step
 from kokuban.explain.phrases import Phrases
 from kokuban.explain.writer import Writer
-from kokuban.expr import Expr, require, symbols
+from kokuban.expr import Expr, Symbol, require, symbols
 
 FORMS = ("matrix", "entries", "numbers")
 LAYOUTS = ("rows", "columns")
@@ -25,11 +26,13 @@ class Derivation:
     """The derivation of a loss's gradients, and the ways to write it.
 
     `page` is what it says; `text`, `markdown`, `latex`, `html`, `svg` and `png` spell
-    it; `python` is a program that computes it.
+    it; `python` is a program that computes it. `values` are those of all symbols,
+    quantities and gradients, in numbers; empty in other forms.
     """
 
     tape: Tape
     page: Page
+    values: Mapping[Symbol, Matrix] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -138,4 +141,5 @@ def derive(
         at,
         entry,
     )
-    return Derivation(found, writer.page())
+    values = {} if writer.numbers is None else writer.numbers.values
+    return Derivation(found, writer.page(), values)

@@ -37,6 +37,7 @@ from kokuban.explain.layout import (
     Term as Named,
     Text,
     bracketed,
+    coefficient,
     name,
     number,
     row,
@@ -95,7 +96,7 @@ def prove(share: Share, of: Symbol, above: Expr | None, columns: bool = False) -
     p, r = (index(x, d) for x, d in zip("qp" if columns else "pq", of.shape, strict=True))
     y, by = Entry(q.symbol.name, s, t), Entry(of.name, p, r)
     body = opened(q.body)
-    value = calculus.in_entries(body, s, t)
+    value = calculus.in_order(body, s, t, columns)
     found = picked(calculus.normal(slope(value, by)))
     found = collected(known_by_name(found, calculus.normal(value), y))
     leaves = matrices(body) | {q.symbol.name: q.symbol, q.gradient.name: q.gradient}
@@ -251,10 +252,15 @@ class Entries:
             return Script(bracketed(matrix), lower=lower)
         box = name(t.matrix)
         upper: Box | None = None
-        if isinstance(box, Script) and t.matrix.removeprefix(_base(box)).isdigit():
+        if (
+            isinstance(box, Script)
+            and t.matrix.removeprefix(_base(box)).lstrip("_").isdigit()
+        ):
             assert box.lower is not None
             upper = bracketed(box.lower)
             box = box.base
+        elif isinstance(box, Script) and box.upper is not None and box.lower is None:
+            upper, box = box.upper, box.base
         if isinstance(box, Text):
             small = box.text if box.text in ("Δ", "Γ") else box.text.lower()
             return Named(t.matrix, Script(Text(small), lower, upper))
@@ -276,6 +282,8 @@ class Entries:
             case Delta(left, right):
                 places = (self._place(left), self._place(right))
                 return Script(Text("δ"), lower=row(*places)), ATOM
+            case Sum(own, Call("neg", (body,))):
+                return row(MINUS, self.term(Sum(own, body))[0]), SUM
             case Sum(own, body):
                 return row(
                     self._sigma(_shown_index(own)), SPACE, self.within(body, SIGMA)
@@ -296,6 +304,8 @@ class Entries:
     def _call(self, function: str, arguments: Sequence[Term]) -> Shown:
         if function in ("+", "-"):
             a, b = arguments
+            if function == "+" and isinstance(b, Call) and b.function == "neg":
+                function, b = "-", b.arguments[0]
             return row(self.within(a, SUM), function, self.within(b, SUM + 1)), SUM
         if function == "neg":
             return row(MINUS, self.within(arguments[0], SIGMA)), SUM
@@ -303,11 +313,10 @@ class Entries:
             a, b = arguments
             if isinstance(b, Number) and not isinstance(a, Number):
                 a, b = b, a
-            scaled = SIGMA if isinstance(a, Number) else PRODUCT
-            if self.at.columns and not isinstance(a, Number):
-                a, b = b, a
-            joined = _joined([self.within(a, PRODUCT), self.within(b, scaled)])
-            return joined, PRODUCT
+            if isinstance(a, Number) and a.value > 0:
+                scale = coefficient(a.value)
+                return _joined([scale, self.within(b, SIGMA)]), PRODUCT
+            return _joined([self.within(a, PRODUCT), self.within(b, PRODUCT)]), PRODUCT
         if function == "/":
             return self._quotient(*arguments)
         if function == "**":
@@ -348,10 +357,12 @@ class Entries:
         """A quotient; a number below goes before a sum: 1/N Σ …"""
         below, holds = self.term(b)
         loose = holds <= JOINED
+        if b == Number(1.0):
+            return self.term(a)
         if isinstance(a, Call) and a.function == "neg":
             box, _ = self._quotient(a.arguments[0], b)
             return row(MINUS, box), SUM
-        if not any(True for _ in indices(b)) and not isinstance(a, Number):
+        if _is_size(b) and not isinstance(a, Number):
             one = Fraction(number(1), below, (False, loose))
             return row(one, SPACE, self.within(a, SIGMA)), PRODUCT
         above, have = self.term(a)
@@ -370,6 +381,13 @@ def _letter(text: str) -> str:
     return "kmnr"[int(text[1:]) % 4] if text.startswith("\x00") else text
 
 
+def _is_size(t: Term) -> bool:
+    """Whether a term is made of numbers and sizes alone."""
+    if isinstance(t, Call):
+        return all(map(_is_size, t.arguments))
+    return isinstance(t, Number) or (isinstance(t, Entry) and not _has_index(t))
+
+
 def _has_index(t: Term) -> bool:
     return any(True for _ in indices(t))
 
@@ -384,10 +402,14 @@ def _scale(size: float) -> tuple[list[Box], list[Box]]:
 
 
 def _written_when(factor: tuple[Term, int]) -> int:
-    """The order of factors: with the row's index first, deltas last."""
+    """The order of factors: by the result's row p, others, by its column q, deltas."""
     t, _ = factor
     names = {i.name for i in indices(t)}
-    return 2 if isinstance(t, Delta) else 0 if "p" in names and "q" not in names else 1
+    if isinstance(t, Delta):
+        return 3 if "p" in names else 4
+    if ("p" in names) == ("q" in names):
+        return 1
+    return 0 if "p" in names else 2
 
 
 def _across(places: Sequence[Box]) -> bool:

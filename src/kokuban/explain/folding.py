@@ -76,7 +76,7 @@ class Folding:
                 (_Matrix(size(index.over), None, None), 1), *left
             ]  # fmt: skip
             sums.remove(index)
-        return _product(left, m.number, row, column)
+        return _product(_outer(left, row, column), m.number, row, column)
 
     def _factor(self, f: Term, order_: tuple[Index | None, Index | None]) -> _Matrix:
         """A factor as a matrix over the indices it has, in the order it has them."""
@@ -225,6 +225,21 @@ def _summed(
     if any(m.row == index for m, _ in joint) or first == column:
         return _Matrix(sum(_wide(having, index, first), over="rows"), None, first)
     return _Matrix(sum(_wide(having, first, index), over="columns"), first, None)
+
+
+def _outer(
+    factors: Sequence[tuple[_Matrix, int]], row: Index | None, column: Index | None
+) -> Sequence[tuple[_Matrix, int]]:
+    """What varies with the row only times what varies with the column only: a product."""
+    if row is None or column is None:
+        return factors
+    down = [x for x in factors if x[0].has(row)]
+    across = [x for x in factors if x[0].has(column)]
+    if not (down and across) or any(x in across for x in down):
+        return factors
+    value = _wide(down, row, None) @ _wide(across, None, column)
+    rest = [x for x in factors if x not in down and x not in across]
+    return [(_Matrix(value, row, column), 1), *rest]
 
 
 def _wide(

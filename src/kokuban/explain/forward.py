@@ -8,6 +8,7 @@ line too long, is a Z.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -35,6 +36,7 @@ ACTIVATIONS = (
 FROM_SCORES = ("softmax_cross_entropy", "sigmoid_cross_entropy")
 UNNAMED = ("transpose", "broadcast", "negate", "distribution", "slice", "place")
 LONGEST = 12  # operations in one line
+RAISED = re.compile(r"\^\(\w+\)$")  # a layer's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +156,16 @@ def _with_bias(node: Expr, users: Mapping[Expr, list[Expr]]) -> Expr:
     """A product together with the rows or numbers added to it."""
     while len(over := users.get(node, [])) == 1 and label(over[0]) in ("add", "subtract"):
         others = [p for p in parts(over[0]) if p is not node]
-        if [label(p) for p in others] != ["broadcast"]:
+        if not (len(others) == 1 and _is_bias(others[0])):
             break
         node = over[0]
     return node
+
+
+def _is_bias(node: Expr) -> bool:
+    """Copies of a row or number; or, of one sample, the row itself."""
+    own_row = isinstance(node, Symbol) and node.role == "parameter" and node.shape[0] == 1
+    return own_row or label(node) == "broadcast"
 
 
 def _names(
@@ -191,6 +199,9 @@ def _names(
             own += "′"
         taken.add(own)
         gradient = "Δ" + index if kind == "sum" else "Γ" + index
+        if kind in ("sum", "activation") and (raised := RAISED.search(own)):
+            letter = gradient[0].lower() if own.islower() else gradient[0]
+            gradient = letter + raised[0]  # u^(1), as notes have it: δ^(1)
         if kind not in ("sum", "activation") or gradient in taken:
             gradient = f"Γ_{own}"
         taken.add(gradient)

@@ -9,6 +9,7 @@ from kokuban.explain.layout import (
     Box,
     Fence,
     Fraction,
+    Gap,
     Grid,
     Root,
     Row,
@@ -49,6 +50,10 @@ def latex(box: Box) -> str:
             return latex(body)
         case Struck(body):
             return _struck(latex(body))
+        case Gap(count, width, answer):
+            inner = rf"\rule[-.7ex]{{0pt}}{{3ex}}\hspace{{{width * 0.6:.1f}em}}"
+            inner = inner if answer is None else latex(answer)
+            return rf"\boxed{{{{}}^{{({count})}}\;{inner}}}"
     raise TypeError(f"no box: {box!r}")
 
 

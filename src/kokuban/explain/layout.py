@@ -1,7 +1,7 @@
 """The layout tree: what a formula looks like, before it is LaTeX, MathML or text.
 
 Brackets, the order of factors and the wording are decided when a tree is made; a writer
-only spells it. Nine kinds of box are the whole vocabulary.
+only spells it. Ten kinds of box are the whole vocabulary.
 """
 
 from __future__ import annotations
@@ -94,6 +94,15 @@ class Struck(Box):
     body: Box
 
 
+@dataclass(frozen=True, slots=True)
+class Gap(Box):
+    """A place to be filled in, by its number, so many letters wide; on a key, filled."""
+
+    number: int
+    width: int
+    answer: Box | None = None
+
+
 SPACE = Text(" ", "words")
 TOP = Text("⊤", "sign")
 ONE = Text("1", "bold")
@@ -138,12 +147,26 @@ def number(value: float, digits: int | None = None) -> Box:
     return row(sign("−"), box) if minus else box
 
 
+def coefficient(value: float) -> Box:
+    """A positive number in front of what it multiplies: ½ as a fraction."""
+    if value == 0.5:
+        return Fraction(Text("1", "number"), Text("2", "number"))
+    return number(value)
+
+
 _NUMBERED = re.compile(r"([^\W_]*[^\W\d_])_?(\d+)")
+_RAISED = re.compile(r"(.+)\^\((\w+)\)")
 _SUBSCRIPT = re.compile(r"([^\W\d_])_(\w+)")
 
 
 def name(text: str) -> Box:
-    """A name: W1 and W_1 become W with the index 1, W_out W with the index out."""
+    """A name: W1 and W_1 become W with the index 1, W_out W with the index out.
+
+    W^(1) becomes W with (1) raised.
+    """
+    if found := _RAISED.fullmatch(text):
+        kind: Kind = "number" if found[2].isdigit() else "name"
+        return Script(name(found[1]), upper=bracketed(Text(found[2], kind)))
     if found := _NUMBERED.fullmatch(text):
         return Script(Text(found[1]), lower=Text(found[2], "number"))
     if found := _SUBSCRIPT.fullmatch(text):

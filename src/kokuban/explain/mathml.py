@@ -8,6 +8,7 @@ from kokuban.explain.layout import (
     Box,
     Fence,
     Fraction,
+    Gap,
     Grid,
     Root,
     Row,
@@ -47,6 +48,11 @@ def _element(box: Box) -> str:
             return f'<mrow data-term="{escape(key)}">{_element(body)}</mrow>'
         case Struck(body):
             return f'<mrow class="struck">{_element(body)}</mrow>'
+        case Gap(count, width, answer):
+            inner = f'<mspace width="{width * 0.6:.1f}em" height="1em"></mspace>'
+            inner = inner if answer is None else _element(answer)
+            label = f'<mtext class="count">({count})</mtext>'
+            return f'<mrow class="gap">{label}{inner}</mrow>'
     raise TypeError(f"no box: {box!r}")
 
 

@@ -24,6 +24,7 @@ from kokuban.explain.layout import (
     Term,
     Text,
     bracketed,
+    coefficient,
     elided,
     name,
     number,
@@ -170,7 +171,7 @@ def _coefficient(at: Notation, scalar: Expr) -> tuple[bool, Box | None]:
         minus, (scalar,) = True, scalar.args
     if isinstance(scalar, Const) and not isinstance(scalar.value, tuple):
         value = scalar.value
-        return minus != (value < 0), None if abs(value) == 1 else number(abs(value))
+        return minus != (value < 0), None if abs(value) == 1 else coefficient(abs(value))
     if _is(scalar, "divide"):
         over, under = scalar.args
         minus_over, above = _coefficient(at, over)
@@ -270,7 +271,7 @@ def _power(at: Notation, node: Expr) -> Shown:
 def _summed(at: Notation, node: Expr) -> Shown:
     """Σ A over all entries; 𝟏ᵀ A over the rows, A 𝟏 over the columns."""
     (a,), over = node.args, dict(node.attrs)["over"]
-    if over == "all":
+    if over == "all" or node.shape == SCALAR:
         return row(sign("∑"), SPACE, at.within(a, SIGMA)), SIGMA
     if (over == "rows") != at.columns:
         return row(Script(ONE, upper=TOP), SPACE, at.within(a, JOINED)), JOINED

@@ -110,7 +110,7 @@ class Numbers:
         value = self.value(formula)
         i, j = self._place(value)
         places = [Index(x, d) for x, d in zip("st", formula.shape, strict=True)]
-        term = Calculus().in_entries(formula, places[0], places[1])
+        term = Calculus().in_order(formula, places[0], places[1], self._columns)
         env = {"s": i, "t": j}
         held = {
             leaf: self.value(node)
@@ -136,7 +136,7 @@ def _digits(value: Matrix) -> int | None:
     """Digits after the point: none for whole numbers, four or so for others."""
     if np.all(value == np.round(value)) and np.all(np.abs(value) < 1e6):
         return 0
-    for digits in (1, 2, 3):
+    for digits in range(1, 4 if value.size > 1 else 7):
         if np.array_equal(np.round(value, digits), value):
             return digits
     largest = float(np.max(np.abs(value)))
@@ -228,8 +228,8 @@ class _Arithmetic:
             a, b = (self._within(x, PRODUCT, env) for x in arguments)
             return row(a, Text("·", "sign"), b), PRODUCT
         if function == "/":
-            (over, have), (under, holds) = (self.shown(x, env) for x in arguments)
-            return Fraction(over, under, (have < ATOM, holds < ATOM)), PRODUCT
+            over, under = arguments
+            return self._quotient(over, under, env)
         if function == "**":
             base, exponent = (self._within(x, ATOM, env) for x in arguments)
             return Script(base, upper=exponent), POWER
@@ -251,6 +251,24 @@ class _Arithmetic:
         )
         inside = _listed([self.shown(x, env)[0] for x in shown], ",")
         return row(Text(label, "function"), bracketed(inside)), ATOM
+
+    def _quotient(self, a: Term, b: Term, env: Mapping[str, int]) -> tuple[Box, int]:
+        """a / b; a sign goes before it, and of a product the last factor is divided."""
+        if isinstance(a, Call) and a.function == "*":
+            first, last = a.arguments
+            box, holds = self._quotient(last, b, env)
+            last_box = bracketed(box) if holds < PRODUCT else box
+            return row(self._before(first, env), Text("·", "sign"), last_box), PRODUCT
+        if isinstance(a, Number) and a.value < 0:
+            return row(sign("−"), self._quotient(Number(-a.value), b, env)[0]), SUM
+        (over, have), (under, holds) = (self.shown(x, env) for x in (a, b))
+        return Fraction(over, under, (have < ATOM, holds < ATOM)), PRODUCT
+
+    def _before(self, t: Term, env: Mapping[str, int]) -> Box:
+        """A first factor: a minus before a quotient needs no brackets."""
+        if isinstance(t, Call) and t.function == "/":
+            return self.shown(t, env)[0]
+        return self._within(t, PRODUCT, env)
 
 
 def _listed(boxes: Sequence[Box], between: str) -> Box:

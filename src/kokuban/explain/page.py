@@ -38,6 +38,7 @@ class Step:
     rule     the rule's name
     reason   one sentence
     lines    the formulas
+    checked  what numerical differentiation says of them, where it was asked
     remarks  sentences below them
     struck   what is tempting and wrong, with sentences that say why
     """
@@ -49,6 +50,7 @@ class Step:
     lines: tuple[Line, ...]
     remarks: tuple[Prose, ...] = ()
     struck: tuple[Line, ...] = ()
+    checked: Prose = ()
 
     @property
     def formula(self) -> str:

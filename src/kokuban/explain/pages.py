@@ -57,7 +57,11 @@ def sentence(said: Prose) -> str:
 def _text_step(step: Step) -> list[str]:
     reason = f": {sentence(step.reason)}" if step.reason else ""
     out = filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
-    for line in (*step.lines, *step.struck):
+    for line in step.lines:
+        out += text_line(line, "     ")
+    if step.checked:
+        out += filled(f"     {sentence(step.checked)}", "     ")
+    for line in step.struck:
         out += text_line(line, "     ")
     for remark in step.remarks:
         out += filled(f"     {sentence(remark)}", "     ")
@@ -156,13 +160,14 @@ def _equation(left: Box | None, parts: Iterable[Part]) -> in_text.Block:
 # ---------------------------------------------------------------- LaTeX and Markdown
 
 
-def _latex_prose(said: Prose) -> str:
+def latex_prose(said: Prose) -> str:
+    """A sentence in LaTeX."""
     return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
 
 
 def _latex_reason(said: Prose) -> str:
     """A reason at the right of an equation, in a narrow column."""
-    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {_latex_prose(said)}}}"
+    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {latex_prose(said)}}}"
 
 
 def _markdown_reason(said: Prose) -> str:
@@ -201,27 +206,28 @@ def aligned(page: Page) -> str:
 
 def latex(page: Page, document: bool = False) -> str:
     """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
-    out = [rf"\noindent\textbf{{{_latex_prose(page.title)}}}\par"]
-    out += [_latex_prose(note) + r"\par" for note in page.notes]
+    out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par"]
+    out += [latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
     out += [f"\\[\n{display(page.forward, _latex_reason)}\n\\]"]
     for step in page.steps:
-        reason = f": {_latex_prose(step.reason)}" if step.reason else ""
+        reason = f": {latex_prose(step.reason)}" if step.reason else ""
         out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
         out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += [latex_prose(step.checked) + r"\par"] if step.checked else []
         out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
-        out += [_latex_prose(remark) + r"\par" for remark in step.remarks]
+        out += [latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
     if not document:
         return body
-    extra = _JAPANESE if page.lang == "ja" else ""
+    extra = JAPANESE if page.lang == "ja" else ""
     head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
 # upLaTeX sets Japanese by itself; the two other engines need a package each.
-_JAPANESE = r"""\usepackage{iftex}
+JAPANESE = r"""\usepackage{iftex}
 \ifLuaTeX\usepackage{luatexja}\fi
 \ifPDFTeX\usepackage{CJKutf8}
 \AtBeginDocument{\begin{CJK}{UTF8}{min}}\AtEndDocument{\end{CJK}}\fi
@@ -248,6 +254,7 @@ def markdown(page: Page, level: int = 1) -> str:
         reason = f": {markdown_prose(step.reason)}" if step.reason else ""
         out += [f"{step.number}. **{step.rule}**{reason}", "", "$$", display(step.lines)]
         out += ["$$", ""]
+        out += [markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
             plain = _markdown_line(line)
             out += [f"~~{plain}~~", ""]
@@ -335,6 +342,8 @@ def article(page: Page) -> str:
     for step in page.steps:
         reason = f'<p class="reason">{html_prose(step.reason)}</p>' if step.reason else ""
         out += [f"<li><h3>{escape(step.rule)}</h3>{reason}", html_lines(step.lines)]
+        if step.checked:
+            out.append(f'<p class="checked">{html_prose(step.checked)}</p>')
         if step.struck:
             out.append(f'<div class="wrong">{html_lines(step.struck)}')
             out += [f"<p>{html_prose(r)}</p>" for r in step.remarks]

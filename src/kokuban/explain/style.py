@@ -29,6 +29,7 @@ STYLE: Final = """
 .kokuban math { font-family: "STIX Two Math", "Latin Modern Math", "Cambria Math", math; }
 .kokuban .struck { background: linear-gradient(#b3261e, #b3261e) center / 100% 2px
   no-repeat; color: #7a5552; }
+.kokuban .checked { margin: .2rem 0 .2rem .5rem; color: #2f6f5e; }
 .kokuban .wrong { border-left: 3px solid #b3261e; padding-left: .8rem; color: #5c3a37; }
 .kokuban .wrong p { margin: .1rem 0; }
 .kokuban [data-term] { border-radius: 3px; }

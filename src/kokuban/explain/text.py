@@ -14,6 +14,7 @@ from kokuban.explain.layout import (
     Box,
     Fence,
     Fraction,
+    Gap,
     Grid,
     Root,
     Row,
@@ -93,6 +94,10 @@ def block(box: Box) -> Block:
         case Struck(body):
             inner = block(body)
             return Block(tuple(_struck(line) for line in inner.lines), inner.base)
+        case Gap(count, width, answer):
+            if answer is None:
+                return _one(f"({count}) " + "_" * width)
+            return fenced("[", beside([_one(f"({count}) "), block(answer)]), "]")
     raise TypeError(f"no box: {box!r}")
 
 
@@ -142,8 +147,11 @@ def fenced(left: str, inner: Block, right: str) -> Block:
 def _grid(rows: tuple[tuple[Box, ...], ...]) -> Block:
     cells = [[block(c).lines[0] for c in line] for line in rows]
     wide = [max(width(c) for c in column) for column in zip(*cells, strict=True)]
+    formulas = any(" " in c for line in cells for c in line)
     lines = [
-        " ".join(padded(c, w, right=True) for c, w in zip(line, wide, strict=True))
+        ("   " if formulas else " ").join(
+            padded(c, w, right=not formulas) for c, w in zip(line, wide, strict=True)
+        )
         for line in cells
     ]
     return Block(tuple(lines), (len(lines) - 1) // 2)

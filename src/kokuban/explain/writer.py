@@ -93,8 +93,10 @@ class Writer:
     def _notes(self) -> Iterator[Prose]:
         say = self.say.say
         samples = [s for s in symbols([self.tape.loss]) if "N" in s.shape]
-        if samples or self.columns:
+        if samples:
             yield say("columns" if self.columns else "rows")
+        elif self.columns:
+            yield say("turned")
         yield from (say(key) for key in _reductions(self.tape.loss))
         kinks = list(self._kinks())
         yield from kinks or [say("smooth")]
@@ -222,7 +224,7 @@ class Writer:
         for key, p in proof.put_in:
             why = self.say.say(key, self.at.formula(q.gradient))
             sides.append(Part(write.polynomial(p), why))
-        lower = Script(bracketed(own), lower=_places(proof.by, self.columns))
+        lower = _at_places(own, proof.by, self.columns)
         last = proof.put_in[-1][1] if proof.put_in else proof.chosen
         if any(m.sums for m in last):
             sides.append(Part(write.turned().polynomial(last)))
@@ -232,9 +234,9 @@ class Writer:
             return
         read = self.at.formula(proof.folded)
         if read != own:
-            folded = Script(bracketed(read), lower=_places(proof.by, self.columns))
+            folded = _at_places(read, proof.by, self.columns)
             sides.append(Part(folded, self._once("fold")))
-            sides.append(Part(lower, self._once("same")))
+            sides.append(Part(lower, self._once(self.say.same(share.path[0]))))
         else:
             sides.append(Part(lower, self._once("fold")))
         yield Line(left, tuple(sides))
@@ -427,10 +429,11 @@ def _has_delta(proof: Proof) -> bool:
     return any(isinstance(f, Delta) for m in proof.slopes for f, _ in m.factors)
 
 
-def _places(by: Entry, columns: bool) -> Box:
+def _at_places(whole: Box, by: Entry, columns: bool) -> Box:
+    """(whole)_pq: an entry of what is written; all of it where there is only one."""
     places = (by.column, by.row) if columns else (by.row, by.column)
     found = [Text(p.name) for p in places if isinstance(p, Index)]
-    return Row(tuple(found))
+    return Script(bracketed(whole), lower=Row(tuple(found))) if found else whole
 
 
 def _sizes(sizes: Mapping[str, int]) -> Box:

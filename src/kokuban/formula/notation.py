@@ -99,6 +99,8 @@ _SIGNS = {
     "top": "⊤",
     "intercal": "⊤",
     "in": "∈",
+    "ne": "≠",
+    "neq": "≠",
     "prime": "'",
     "frac": "\\frac",
     "dfrac": "\\frac",

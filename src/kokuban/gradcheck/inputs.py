@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from kokuban.errors import DataError, ExpressionError, unknown
 from kokuban.expr import Expr, Symbol, order, require, symbols, written
+from kokuban.gradcheck.mistakes import Mistake
 from kokuban.gradcheck.probe import depending
 from kokuban.gradcheck.schemes import Matrix
 from kokuban.rewrite import simplify
@@ -188,18 +189,28 @@ def asked_for(wrt: Wrt | None, loss: Expr, claimed: Iterable[Symbol]) -> list[Sy
 
 def notes_on(
     given: Mapping[Symbol, Any], simplified: bool, claims: Mapping[Symbol, Matrix]
-) -> Iterable[str]:
+) -> Iterable[Mistake]:
     """What was done to the values, the formula or the tolerance, a sentence each."""
     short = [
         s.name for s, v in given.items() if str(getattr(v, "dtype", "")) == "float32"
     ]
     if short:
-        yield f"{', '.join(short)}: float32 values, taken as they are into float64."
+        yield Mistake(
+            "float32",
+            f"{', '.join(short)}: float32 values, taken as they are into float64.",
+            f"{', '.join(short)}: float32 の値をそのまま float64 にした。",
+        )
     if simplified:
-        yield "L as written is not finite here: its simplified form was checked."
+        yield Mistake(
+            "simplified",
+            "L as written is not finite here: its simplified form was checked.",
+            "書かれたままの L はここで有限でないので、簡単にした形を確かめた。",
+        )
     coarse = [s.name for s, c in claims.items() if c.dtype == np.float32]
     if coarse:
-        yield (
+        yield Mistake(
+            "coarse",
             f"{', '.join(coarse)}: the claim is in float32, and compared no more closely "
-            "than that."
+            "than that.",
+            f"{', '.join(coarse)}: 答案は float32 なので、その精度で比べた。",
         )

@@ -3,20 +3,105 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kokuban.expr import Symbol
+from kokuban.gradcheck.diagnose import Diagnosis
+from kokuban.gradcheck.mistakes import Mistake
 from kokuban.gradcheck.schemes import COMPLEX
 
 # What the derivative meets where an operation has none; others have "a corner".
 CORNERS = {
-    "relu": "ReLU's corner",
-    "abs": "the corner of |x|",
-    "sign": "the jump of sign",
-    "step": "the step's jump",
-    "maximum": "a tie of maximum",
-    "minimum": "a tie of minimum",
-    "row_max": "a tie for a row's maximum",
+    "en": {
+        "relu": "ReLU's corner",
+        "abs": "the corner of |x|",
+        "sign": "the jump of sign",
+        "step": "the step's jump",
+        "maximum": "a tie of maximum",
+        "minimum": "a tie of minimum",
+        "row_max": "a tie for a row's maximum",
+    },
+    "ja": {
+        "relu": "ReLU の折れ点",
+        "abs": "|x| の折れ点",
+        "sign": "sign の飛び",
+        "step": "ステップ関数の飛び",
+        "maximum": "maximum の同値",
+        "minimum": "minimum の同値",
+        "row_max": "行の最大値の同値",
+    },
+}
+
+# The report's sentences, by language.
+WORDS = {
+    "en": {
+        "yours": "yours",
+        "gradient": "gradient",
+        "differences": "differences",
+        "agree": "{0} agree in {1}",
+        "disagree": "{0} disagree",
+        "none": "no verdict by {0}",
+        "is gradient": "yours is the gradient, {0} agree in {1}",
+        "differs": "yours differs from the gradient in {0}",
+        "incomparable": "yours cannot be compared",
+        "scheme": "{0} differences",
+        "complex": "complex steps",
+        "only": "its only entry",
+        "all": "all {0} entries",
+        "of": "{0} of {1} entries",
+        "and along": "{0} and along {1}",
+        "directions": "{0} random directions",
+        "direction": "1 random direction",
+        "gap": "worst relative gap {0}",
+        "exact": "no Taylor remainder (exact)",
+        "slope": "Taylor slope {0}",
+        "worst": "worst {0}",
+        "entry": "entry ({0},{1}): {2} {3}, {4} {5}",
+        "along": "along a random direction: {2} {3}, {4} {5}",
+        "ratio": ", ratio {0}",
+        "to": " to ",
+        "allowed": "allowed: {0} of the entry{1}, and {2} for the rounding of L over h "
+        "and the truncation",
+        "and": " and {0}",
+    },
+    "ja": {
+        "yours": "答案",
+        "gradient": "勾配",
+        "differences": "差分",
+        "agree": "{0}が{1}で一致する",
+        "disagree": "{0}と一致しない",
+        "none": "{0}では判定できない",
+        "is gradient": "答案は勾配に等しく、{0}も{1}で一致する",
+        "differs": "答案は{0}で勾配と違う",
+        "incomparable": "答案は比べられない",
+        "scheme": "{0}",
+        "complex": "複素数の刻み",
+        "only": "ただ一つの成分",
+        "all": "全 {0} 成分",
+        "of": "{1} 成分中 {0} 成分",
+        "and along": "{0}と{1}",
+        "directions": "ランダムな {0} 方向",
+        "direction": "ランダムな 1 方向",
+        "gap": "相対誤差は最大 {0}",
+        "exact": "テイラー剰余なし (厳密)",
+        "slope": "テイラー剰余の傾き {0}",
+        "worst": "最も違うのは {0}",
+        "entry": "({0},{1}) 成分: {2} {3}、{4} {5}",
+        "along": "ランダムな方向: {2} {3}、{4} {5}",
+        "ratio": "、比 {0}",
+        "to": " から ",
+        "allowed": "許容: 成分の {0}{1}、および h に対する L の丸め誤差と打切り誤差の"
+        "分 {2}",
+        "and": "と {0}",
+    },
+}
+SCHEMES_JA = {
+    "forward": "前進差分",
+    "backward": "後退差分",
+    "central": "中心差分",
+    "5-point": "5 点差分",
+    "7-point": "7 点差分",
 }
 
 
@@ -59,15 +144,22 @@ class Worst:
             return math.copysign(math.inf, self.given) if self.given else math.nan
         return self.given / self.against
 
-    def __str__(self) -> str:
-        where = (
-            "along a random direction"
-            if self.row is None or self.column is None
-            else f"entry ({self.row + 1},{self.column + 1})"
-        )
+    def text(self, lang: str) -> str:
+        """The entry and its two values, in a language."""
+        words = WORDS[lang]
         given, against = pair(self.given, self.against)
-        ratio = f", ratio {pair(self.ratio, 1.0)[0]}" if math.isfinite(self.ratio) else ""
-        return f"{where}: {self.giver} {given}, {self.holder} {against}{ratio}"
+        giver, holder = words[self.giver], words[self.holder]
+        if self.row is None or self.column is None:
+            found = words["along"].format(0, 0, giver, given, holder, against)
+        else:
+            place = self.row + 1, self.column + 1
+            found = words["entry"].format(*place, giver, given, holder, against)
+        if not math.isfinite(self.ratio):
+            return found
+        return found + words["ratio"].format(pair(self.ratio, 1.0)[0])
+
+    def __str__(self) -> str:
+        return self.text("en")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +169,20 @@ class Kink:
     operations: tuple[str, ...]
     entries: tuple[tuple[int, int], ...]
 
+    def text(self, lang: str) -> str:
+        """How many entries sit on what, in a language."""
+        corners, count = CORNERS[lang], len(self.entries)
+        if lang == "ja":
+            names = "または ".join(
+                corners.get(n, f"{n} の折れ点") for n in self.operations
+            )
+            return f"{count} 個の成分が {names} に当たる"
+        names = " or ".join(corners.get(n, f"a corner of {n}") for n in self.operations)
+        verb = "sits" if count == 1 else "sit"
+        return f"{plural(count, 'entry')} {verb} on {names}"
+
     def __str__(self) -> str:
-        names = " or ".join(CORNERS.get(n, f"a corner of {n}") for n in self.operations)
-        verb = "sits" if len(self.entries) == 1 else "sit"
-        return f"{plural(len(self.entries), 'entry')} {verb} on {names}"
+        return self.text("en")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +208,9 @@ class Result:
                  where wrong; infinite where nothing remains; NaN if not measurable
     kinks        the entries without a derivative
     worst        the worst entry, None where none could be compared
-    diagnosis    what is wrong or undefined, or None
+    unlike       whether the claim has another shape
+    findings     what is undefined or could not be judged
+    found        why the claim is wrong, where it is
     """
 
     symbol: Symbol
@@ -126,71 +230,91 @@ class Result:
     slope: float = math.nan
     kinks: tuple[Kink, ...] = ()
     worst: Worst | None = None
-    diagnosis: str | None = None
+    unlike: bool = False
+    findings: tuple[Mistake, ...] = ()
+    found: Diagnosis | None = None
 
-    def __str__(self) -> str:
-        head = f"{'✓' if self.ok else '✗'} {self.symbol.name}: {self._verdict()}"
-        lines = [f"{head}, {self._measures()}" if self.ok else head]
-        lines += self.diagnosis.split("\n") if self.diagnosis else []
+    @property
+    def diagnosis(self) -> str | None:
+        """What is wrong or undefined, a line for each finding; None if nothing is."""
+        return "\n".join(self._said("en")) or None
+
+    def text(self, lang: str = "en") -> str:
+        """The report on this parameter, in English or Japanese."""
+        head = f"{'✓' if self.ok else '✗'} {self.symbol.name}: {self._verdict(lang)}"
+        lines = [f"{head}, {self._measures(lang)}" if self.ok else head]
+        lines += self._said(lang)
+        words = WORDS[lang]
         if self.worst is not None and not self.ok:
-            lines += [f"worst {self.worst}", self._measures()]
+            lines.append(words["worst"].format(self.worst.text(lang)))
+            lines.append(self._measures(lang))
         if math.isfinite(self.bound):
-            allowed = f"{self.rtol:.0e} of the entry" + (
-                f" and {self.atol:.1e}" if self.atol else ""
-            )
-            lines.append(
-                f"allowed: {allowed}, and {self.bound:.1e} for the rounding of L over h "
-                "and the truncation"
-            )
+            extra = words["and"].format(f"{self.atol:.1e}") if self.atol else ""
+            allowed = f"{self.rtol:.0e}", extra, f"{self.bound:.1e}"
+            lines.append(words["allowed"].format(*allowed))
         return "\n    ".join(lines)
 
-    def _verdict(self) -> str:
-        size = self.shape[0] * self.shape[1]
-        numeric = (
-            "complex steps" if self.method == COMPLEX else f"{self.method} differences"
-        )
-        tested = _of(self.entries, size)
-        if self.directions:
-            tested += f" and along {plural(self.directions, 'random direction')}"
-        if not self.claimed:
-            if self.ok:
-                return f"{numeric} agree in {tested}"
-            return f"{numeric} disagree" if self.failed else f"no verdict by {numeric}"
-        if self.ok:
-            return f"yours is the gradient, {numeric} agree in {tested}"
-        if self.failed:
-            return f"yours differs from the gradient in {_of(self.failed, size)}"
-        return "yours cannot be compared"
+    def __str__(self) -> str:
+        return self.text()
 
-    def _measures(self) -> str:
-        parts = [f"worst relative gap {self.gap:.1g}"]
+    def _said(self, lang: str) -> list[str]:
+        lines = self.found.text(lang).split("\n") if self.found is not None else []
+        return lines + [finding.text(lang) for finding in self.findings]
+
+    def _verdict(self, lang: str) -> str:
+        size, words = self.shape[0] * self.shape[1], WORDS[lang]
+        method = SCHEMES_JA.get(self.method, "") if lang == "ja" else self.method
+        complex_ = self.method == COMPLEX
+        numeric = words["complex"] if complex_ else words["scheme"].format(method)
+        tested = _of(self.entries, size, words)
+        if self.directions:
+            key = "direction" if self.directions == 1 else "directions"
+            along = words[key].format(self.directions)
+            tested = words["and along"].format(tested, along)
+        if self.ok:
+            key = "is gradient" if self.claimed else "agree"
+            return words[key].format(numeric, tested)
+        if not self.claimed:
+            return words["disagree" if self.failed else "none"].format(numeric)
+        if self.failed:
+            return words["differs"].format(_of(self.failed, size, words))
+        return words["incomparable"]
+
+    def _measures(self, lang: str) -> str:
+        words = WORDS[lang]
+        parts = [words["gap"].format(f"{self.gap:.1g}")]
         if math.isinf(self.slope):
-            parts.append("no Taylor remainder (exact)")
+            parts.append(words["exact"])
         elif math.isfinite(self.slope):
-            parts.append(f"Taylor slope {self.slope:.2f}")
+            parts.append(words["slope"].format(f"{self.slope:.2f}"))
         low, high = (f"{h:.1e}" for h in self.steps)
         if math.isfinite(self.bound):
-            parts.append(f"h = {low}" + (f" to {high}" if low != high else ""))
+            parts.append(f"h = {low}" + (f"{words['to']}{high}" if low != high else ""))
         return ", ".join(parts)
 
 
-def _of(count: int, size: int) -> str:
+def _of(count: int, size: int, words: Mapping[str, str]) -> str:
     if count == size:
-        return "its only entry" if size == 1 else f"all {size} entries"
-    return f"{count} of {size} entries"
+        return words["only"] if size == 1 else words["all"].format(size)
+    return words["of"].format(count, size)
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """The verdict on gradients: true where all parameters are. `str` is the report.
 
-    `loss` is L's value, `results` one record a parameter, `notes` what was done to the
-    values or the formula before.
+    `loss` is L's value, `results` one record a parameter, `remarks` what was done to the
+    values or the formula before, and `notes` the same as English sentences.
     """
 
     loss: float
     results: tuple[Result, ...]
-    notes: tuple[str, ...] = ()
+    remarks: tuple[Mistake, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done to the values or the formula, a sentence each."""
+        return tuple(note.en for note in self.remarks)
 
     @property
     def ok(self) -> bool:
@@ -219,5 +343,10 @@ class Check:
     def __bool__(self) -> bool:
         return self.ok
 
+    def text(self, lang: str = "en") -> str:
+        """The report, in English ("en") or Japanese ("ja")."""
+        notes = (note.text(lang) for note in self.remarks)
+        return "\n".join([*(r.text(lang) for r in self.results), *notes])
+
     def __str__(self) -> str:
-        return "\n".join([*(str(r) for r in self.results), *self.notes])
+        return self.text()

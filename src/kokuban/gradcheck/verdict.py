@@ -11,7 +11,8 @@ import numpy as np
 
 from kokuban.expr import Expr, Symbol, require, symbols
 from kokuban.gradcheck.case import Case, Compared, Evidence
-from kokuban.gradcheck.diagnosis import findings, unusable
+from kokuban.gradcheck.diagnose import diagnose
+from kokuban.gradcheck.diagnosis import findings, not_finite
 from kokuban.gradcheck.inputs import (
     Claim,
     Values,
@@ -110,6 +111,7 @@ def check(
     values = ready(given, asked)
     known = sizes_of(values, sizes)
     form, value = finite_form(loss, values, known)
+    formulas = [f for f in formulas if all(s in values for s in symbols([f]))]
     setting = _Setting(
         form, values, known, method, rtol, atol, np.random.default_rng(seed)
     )
@@ -118,12 +120,29 @@ def check(
     arrays = {
         s: next(worked_out) if isinstance(c, Expr) else as_claim(s, c)
         for s, c in claimed.items()
+        if not isinstance(c, Expr) or c in formulas
     }
-    results = tuple(
-        _examined(setting, symbol, np.array(g), arrays.get(symbol))
-        for symbol, g in zip(asked, gradients, strict=True)
+    results = []
+    for symbol, right, g in zip(asked, derived, gradients, strict=True):
+        result = _examined(setting, symbol, np.array(g), arrays.get(symbol))
+        if symbol in claimed and (result.failed or symbol not in arrays or result.unlike):
+            result = _explained(setting, result, loss, right, claimed[symbol])
+        results.append(result)
+    return Check(value, tuple(results), tuple(notes_on(given, form is not loss, arrays)))
+
+
+def _explained(
+    setting: _Setting, result: Result, loss: Expr, right: Expr, claim: Claim
+) -> Result:
+    """The result of a wrong claim, with the mistake that explains it."""
+    found = diagnose(
+        claim, right, at=setting.values, loss=loss, wrt=result.symbol, sizes=setting.sizes
     )
-    return Check(value, results, tuple(notes_on(given, form is not loss, arrays)))
+    if found.correct:  # but for less than the mistakes differ by
+        return result
+    if not (result.failed or result.unlike):  # it has no value here
+        result = replace(result, worst=None, bound=math.nan)
+    return replace(result, ok=False, claimed=True, found=found)
 
 
 # ---------------------------------------------------------------- one parameter
@@ -136,9 +155,11 @@ def _examined(
     if setting.method == COMPLEX:
         require_analytic(setting.loss, symbol)
     blank = Result(symbol, False, gradient.shape, setting.method, claim is not None)
-    wrong = unusable(symbol.name, gradient, claim)
+    wrong = not_finite(gradient)
     if wrong is not None:
-        return replace(blank, diagnosis=wrong)
+        return replace(blank, findings=(wrong,))
+    if claim is not None and claim.shape != gradient.shape:
+        return replace(blank, unlike=True)
     loss = Loss(setting.loss, symbol, setting.values, setting.sizes)
     largest = float(np.max(np.abs(gradient)))
     rtol, atol = RTOL if setting.rtol is None else setting.rtol, setting.atol
@@ -198,7 +219,7 @@ def _judged(case: Case, blank: Result) -> Result:
         slope=_slope(case, evidence.undefined),
         kinks=kinks,
         worst=_worst(case.symbol.name, pool, claimed),
-        diagnosis="\n".join(findings(case, evidence, pool, kinks)) or None,
+        findings=tuple(findings(case, evidence, kinks)),
     )
 
 

@@ -19,13 +19,20 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 # In the order in which one would read them.
 NAMES = (
     "perceptron",
-    "chain-rule",
     "activations",
+    "affine-proof",
     "losses",
+    "softmax",
+    "softmax-cross-entropy",
     "sgd",
     "numerical-differentiation",
+    "chain-rule",
+    "two-layer",
     "cost",
     "batch-and-online",
+    "tied-autoencoder",
+    "scalar-weight",
+    "slips",
 )
 
 

@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 
 from kokuban.errors import nearest
-from kokuban.explain import derive
 from kokuban.explain.layout import Box, Fraction, name, number, row, sign
 from kokuban.explain.notation import Notation
 from kokuban.explain.numbers import grid
 from kokuban.explain.page import Line, Part as Side, Prose
 from kokuban.expr import Expr
 from kokuban.formula import Board, board
-from kokuban.gradcheck import Check, Result
+from kokuban.gradcheck import Check, Result, derive
 from kokuban.lessons.lesson import (
     Derived,
     Figure,

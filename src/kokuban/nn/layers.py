@@ -6,15 +6,18 @@ shares its parameters. Rows are samples throughout.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
+
+import numpy as np
 
 from kokuban import ops
 from kokuban.errors import ExpressionError, SettingError, ShapeError
 from kokuban.expr import Expr
 from kokuban.nn.build import DRAW, Build, Initial
-from kokuban.nn.init import named
+from kokuban.nn.init import Normal, named
 
 T = TypeVar("T")
 
@@ -98,6 +101,106 @@ class TiedAffine(Layer):
     @property
     def inputs_wanted(self) -> int | None:
         return self.of.outputs
+
+
+@layer
+class NTKAffine(Layer):
+    """X W/√d + Dup_N(b), d the number of inputs. Parameters: W d×outputs, b 1×outputs.
+
+    The neural tangent parametrisation: W begins as N(0, 1) and the factor 1/√d is in the
+    formula, not in the start values, so that an update changes X W/√d alike for every d.
+    Jacot et al., "Neural tangent kernel" (2018), arXiv:1806.07572, section 2.
+    """
+
+    inputs: int
+    outputs: int
+    init: str | Initial = Normal(1.0)
+    bias_init: str | Initial = Normal(1.0)
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        weight = ("W", (self.inputs, self.outputs), _initial(self.init))
+        bias = ("b", (1, self.outputs), _initial(self.bias_init))
+        made = build.parameters(self, "affine", weight=weight, bias=bias)
+        return (x @ made["weight"]) * (1 / math.sqrt(self.inputs)) + made["bias"]
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.inputs
+
+
+@layer
+class Scale(Layer):
+    """X ⊙ Dup_N(g): a learned factor for each column. Parameter: g 1×size, from 1."""
+
+    size: int
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        wanted = ("gain", (1, _columns(x, "Scale", self.size)), named("ones"))
+        return x * build.parameters(self, "gain", gain=wanted)["gain"]
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.size
+
+
+@layer
+class PeriodicEmbedding(Layer):
+    """Of each chosen column x also V cos(2π (f x + c)) + d, `size` numbers, beside X.
+
+    f and c are `frequencies` numbers for each such column, V turns their cosines into
+    `size` numbers, and no column meets another. In matrices, C N×n the chosen columns,
+    p = n·frequencies, q = n·size: cos(2π (C (F ⊙ M) + c)) (V ⊙ K) + d, with masks of 0
+    and 1, M n×p and K p×q. Parameters: F n×p from N(0, deviation²), c 1×p from
+    U(-½, ½), V p×q from N(0, 1/frequencies), d 1×q from 0.
+
+    Gorishniy et al., "On embeddings for numerical features in tabular deep learning"
+    (2022), arXiv:2203.05556, section 3.3; with phases and x beside it Holzmüller et al.,
+    arXiv:2407.04491, section 3.
+    """
+
+    inputs: int
+    columns: tuple[int, ...]
+    frequencies: int = 16
+    size: int = 3
+    deviation: float = 0.1
+
+    @property
+    def outputs(self) -> int:
+        """How many columns it gives."""
+        return self.inputs + len(self.columns) * self.size
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        n = len(self.columns)
+        p, q = n * self.frequencies, n * self.size
+        made = build.parameters(
+            self,
+            "embedding",
+            frequency=("F", (n, p), named("normal", std=self.deviation)),
+            phase=("phase", (1, p), named("uniform", low=-0.5, high=0.5)),
+            weight=("V", (p, q), named("normal", std=1 / math.sqrt(self.frequencies))),
+            shift=("shift_of_V", (1, q), named("zeros")),
+        )
+        number = made["frequency"].name.removeprefix("F")
+        rows = _columns(x, "PeriodicEmbedding", self.inputs)
+        choice = build.state(f"chosen{number}", (rows, n), self._choice)
+        inner = build.state(f"mask_of_F{number}", (n, p), self._blocks)
+        outer = build.state(f"mask_of_V{number}", (p, q), self._blocks)
+        waves = (x @ choice) @ (made["frequency"] * inner) + made["phase"]
+        found = ops.cos(2 * math.pi * waves) @ (made["weight"] * outer) + made["shift"]
+        return ops.join(x, found)
+
+    def _choice(self, rng: Any, shape: tuple[int, int], dtype: Any) -> Any:
+        return np.eye(shape[0], dtype=dtype)[:, list(self.columns)]
+
+    def _blocks(self, rng: Any, shape: tuple[int, int], dtype: Any) -> Any:
+        """A block of ones for each chosen column, along the diagonal."""
+        n = len(self.columns)
+        one = np.ones((shape[0] // n, shape[1] // n), dtype)
+        return np.kron(np.eye(n, dtype=dtype), one)
+
+    @property
+    def inputs_wanted(self) -> int | None:
+        return self.inputs
 
 
 @layer

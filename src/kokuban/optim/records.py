@@ -13,6 +13,7 @@ from kokuban.optim.schedule import (
     Constant,
     Cosine,
     InverseScaling,
+    LogCosine,
     OneCycle,
     Schedule,
     Step,
@@ -33,6 +34,7 @@ SCHEDULES: tuple[type[Schedule], ...] = (
     Step,
     InverseScaling,
     Cosine,
+    LogCosine,
     WarmUp,
     OneCycle,
 )

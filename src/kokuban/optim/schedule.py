@@ -156,6 +156,34 @@ class Cosine(Schedule):
 
 @final
 @dataclass(frozen=True)
+class LogCosine(Schedule):
+    """η_k = rate·(1 - cos(2π log₂(1 + (2^cycles - 1) k/n)))/2, and 0 from n on.
+
+    Waves up from 0 and down to 0, each twice as long as the one before. n is `steps`, or
+    the run's number of updates. Holzmüller, Grinsztajn and Steinwart, "Better by
+    default" (2024), arXiv:2407.04491, section 3. A run without a known end and without
+    `steps` is a SettingError.
+    """
+
+    rate: float
+    cycles: int = 4
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        hold(self, AT_LEAST_0, "rate")
+        hold_count(self, "cycles")
+        if self.steps is not None:
+            hold_count(self, "steps")
+
+    def __call__(self, at: Progress) -> float:
+        """The learning rate of the update about to be made."""
+        done = _share_done(self, self.steps, at)
+        waves = math.log2(1 + (2**self.cycles - 1) * done)
+        return self.rate * 0.5 * (1 - math.cos(2 * math.pi * waves))
+
+
+@final
+@dataclass(frozen=True)
 class WarmUp(Schedule):
     """η_k = η'_0·(k + 1)/(steps + 1) for k < steps, then η'_(k - steps), η' being `then`.
 

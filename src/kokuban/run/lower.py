@@ -75,7 +75,7 @@ def _entrywise(node: Expr) -> bool:
 
 
 def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
-    """Without softmax and logsumexp, and sums over the batch taken row by row first.
+    """Without softmax and logsumexp, and sums over all entries taken row by row first.
 
     With m the largest entry of a row of U, softmax(U) = e^(U - m)/Σe^(U - m) and
     ln Σe^U = m + ln Σe^(U - m) share their terms. ReLU's derivative is read off its
@@ -100,7 +100,11 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
             new[node] = args[0] * (1 / args[1].args[0])
         elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
             new[node] = step(relu(args[0]), at_zero=0)
-        elif _named(node, "sum") and dict(node.attrs)["over"] == "all" and _tall(args[0]):
+        elif (
+            _named(node, "sum")
+            and dict(node.attrs)["over"] == "all"
+            and _has_rows(args[0])
+        ):
             each_row = sum_of(args[0], over="columns")
             before[each_row] = sum_of(node.args[0], over="columns")
             new[node] = sum_of(each_row, over="all")
@@ -125,9 +129,8 @@ def _reads_transposed(node: Expr) -> bool:
     )
 
 
-def _tall(node: Expr) -> bool:
-    rows, columns = node.shape
-    return rows == BATCH and columns != 1
+def _has_rows(node: Expr) -> bool:
+    return 1 not in node.shape
 
 
 # ---------------------------------------------------------------- nodes to tasks

@@ -53,11 +53,11 @@ class Program:
         self.symbols = symbols(self.outputs)
         nodes = order(self.outputs)
         place = {node: k for k, node in enumerate(nodes)}
-        implicit = _implicit(self.outputs)
-        for node in implicit:
+        implied = implicit(self.outputs)
+        for node in implied:
             place[node] = place[node.args[0]]  # NumPy repeats it where it is used
         self._leaves = [(place[n], n) for n in nodes if n.op is None]
-        work = [n for n in nodes if n.op is not None and n not in implicit]
+        work = [n for n in nodes if n.op is not None and n not in implied]
         self._steps = _schedule(self.outputs, work, place)
         self._slots = [place[o] for o in self.outputs]
         self._count = len(nodes)
@@ -95,7 +95,7 @@ class Program:
         return [slots[k] for k in self._slots]
 
 
-def _implicit(outputs: Sequence[Expr]) -> set[Expr]:
+def implicit(outputs: Sequence[Expr]) -> set[Expr]:
     """The broadcasts that array arithmetic does by itself, so that no copy is needed.
 
     A broadcast under entrywise operations whose other argument has the full shape.

@@ -89,6 +89,11 @@ class Machine:
             self._engine.get(self._place[s], found[s])
         return found
 
+    def end(self, symbols: Sequence[Symbol]) -> dict[Symbol, np.ndarray]:
+        """The values that symbols have now; all other memory is freed before."""
+        self._engine.end([self._place[s] for s in symbols])
+        return self.get(symbols)
+
     def forward(self, symbol: Symbol, x: np.ndarray) -> np.ndarray:
         """The first output for all rows of x, as many at a time as the plan holds.
 

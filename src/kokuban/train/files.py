@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,9 +25,17 @@ BLANK = "0" * 64
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file or nothing: the old file stays until the new one is complete.
+    """Write a whole file or nothing, as `writing` does."""
+    with writing(path) as file:
+        file.write(content)
 
-    Raises StorageError where the folder cannot be written or the disk is full.
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name only when all of it is on the disk.
+
+    Until then, and if anything fails, an older file of that name stays as it was. Raises
+    StorageError where the folder cannot be written or the disk is full.
     """
     target = Path(path)
     try:
@@ -36,7 +44,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
         )
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(name, 0o666 & ~_umask())
@@ -45,6 +53,8 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(name)
             raise
+    except StorageError:  # of what is being written, a file that cannot be read
+        raise
     except OSError as error:
         raise StorageError(
             f"Cannot write {str(target)!r}: {error.strerror or error}. "

@@ -95,7 +95,7 @@ class Run:
                         interrupt.here()
             except KeyboardInterrupt:
                 self._interrupted()
-        kept = self.trainer.values
+        kept = self.trainer.end()
         self.trainer.require_finite(kept)
         if self.best is not None and self.history.stopped != "interrupted":
             self.history.best_epoch, kept = self.watch.epoch, self.best

@@ -100,6 +100,13 @@ class Trainer:
         assert self._native is not None
         return self._native.values(self._learned)
 
+    def end(self) -> Mapping[Symbol, np.ndarray]:
+        """The values without the slots, which are given up: no step can follow."""
+        if self._native is not None and self._state is None:
+            values = self._native.end(self._learned)
+            self._state = State(self._native.steps, values)
+        return self.values
+
     @property
     def engine_used(self) -> str:
         """What has run the steps so far: native, or numpy."""

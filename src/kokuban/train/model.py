@@ -249,7 +249,8 @@ class Model:
             None if checkpoint is None else os.fspath(checkpoint),
             checkpoint_every,
         )
-        if not self.values:
+        fresh = not self.values
+        if fresh:
             self.initialise(seed)
         run = Run(
             self._trainer(settings, WEIGHTS in data, engine),
@@ -262,12 +263,16 @@ class Model:
         )
         if resume:
             run.load()
+        if fresh:
+            self.values = {}  # the run has them: one copy is enough
         try:
             self._keep(run.go())
         except BaseException:  # whatever ends it, what was learned is not lost
             last = run.trainer.values
             if all(np.isfinite(v).all() for v in last.values()):
                 self._keep(last)
+            elif fresh:
+                self.initialise(seed)
             raise
         self.history = run.history
         return run.history

@@ -17,6 +17,7 @@ from kokuban.run.threads import num_threads
 from kokuban.run.vm import Machine, native
 from kokuban.train.state import State
 
+Arrays = dict[Symbol, np.ndarray]
 BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
 
 
@@ -91,8 +92,17 @@ class Native:
 
     def values(self, symbols: Iterable[Symbol]) -> dict[Symbol, np.ndarray]:
         """Copies of the values that symbols have now."""
+        return self._values(symbols, self._machine.get)
+
+    def end(self, symbols: Iterable[Symbol]) -> dict[Symbol, np.ndarray]:
+        """The values that symbols have now; no step can follow."""
+        return self._values(symbols, self._machine.end)
+
+    def _values(
+        self, symbols: Iterable[Symbol], get: Callable[[list[Symbol]], Arrays]
+    ) -> Arrays:
         asked = list(symbols)
-        found = self._machine.get([s for s in asked if s not in self._rest])
+        found = get([s for s in asked if s not in self._rest])
         return {s: self._rest[s] if s in self._rest else found[s] for s in asked}
 
     def state(self) -> State:

@@ -44,7 +44,10 @@ class Phrases:
         """A sentence with formulas in the places of \\0, \\1 …, and `at` for \\a."""
         own = self.word(key)
         return prose(
-            own if key in ("rows", "columns") else self._turned(own), boxes, {}, at
+            own if key in ("rows", "columns", "turned") else self._turned(own),
+            boxes,
+            {},
+            at,
         )
 
     def rule(self, name: str) -> tuple[str, str]:
@@ -60,6 +63,11 @@ class Phrases:
         """The rule of two that cancel, where it has a name of its own."""
         found = LANGUAGES[self.lang].pairs.get((later, earlier))
         return None if found is None else (found[0], self._turned(found[1]))
+
+    def same(self, operation: str) -> str:
+        """The key of why a folded formula is the rule's: the operation's own, if any."""
+        own = f"same {operation}"
+        return own if own in LANGUAGES[self.lang].words else "same"
 
     @property
     def cancels(self) -> str:

@@ -5,9 +5,12 @@ from kokuban.explain.phrases.language import Language
 WORDS = {
     "title": "$\\0$   for   $\\1$",
     "short title": "$\\0$",
-    "rows": "Rows are samples ($N$): the gradient by a matrix has the matrix's shape.",
+    "rows": "Rows are samples ($N$); the gradient with respect to a matrix has that "
+    "matrix's shape.",
     "columns": "Columns are samples ($N$): every matrix stands transposed and every "
-    "product reversed; the gradient by a matrix has the matrix's shape.",
+    "product reversed; the gradient with respect to a matrix has that matrix's shape.",
+    "turned": "Vectors are columns: every matrix stands transposed and every product "
+    "reversed; the gradient with respect to a matrix has that matrix's shape.",
     "forward": "Forward",
     "backward": "Backward",
     "insert": "with $\\0$ put in",
@@ -39,11 +42,22 @@ WORDS = {
     "no numbers": "Its error in numbers is not shown: the loss is not finite at random "
     "values.",
     "chain": "chain rule, through all entries",
-    "delta": "$\\frac{\\partial a_{ij}}{\\partial a_{pq}} = δ_{ip} δ_{jq}$: only equal places remain",
+    "delta": "$\\frac{\\partial a_{ij}}{\\partial a_{pq}} = δ_{ip}\\, δ_{jq}$: only equal places remain",
     "picks": "a delta under a sum picks its term",
     "rows of one": "each row of the targets sums to 1",
     "fold": "read as a matrix",
+    "checked all": "checked: central differences agree in all $\\0$ entries, worst relative "
+    "gap $\\1$",
+    "checked one": "checked: central differences agree, relative gap $\\1$",
+    "checked some": "checked: central differences agree in $\\0$ of $\\2$ entries, worst "
+    "relative gap $\\1$",
+    "checked along": "and along $\\3$ random directions",
+    "checked corner": "$\\4$ on a corner, without a derivative",
+    "checked wrong": "central differences disagree, worst relative gap $\\1$",
+    "checked not": "not checked: central differences give no verdict here",
+    "checked between": "; ",
     "same": "the same, rewritten",
+    "same sigmoid": "$e^{-u} \\, σ(u) = 1 - σ(u)$",
 }
 
 # what changes places in columns
@@ -79,7 +93,7 @@ RULES = {
     "minimum": ("smaller of two", "only the smaller of two entries gets the gradient"),
     "matmul": (
         "matrix product",
-        "the gradient from above times the other factor, transposed, from its own side",
+        "the upstream gradient times the other factor, transposed, from its own side",
     ),
     "transpose": ("transpose", "what was transposed is transposed back"),
     "exp": ("exponential", "$e^u$ is its own slope"),
@@ -108,7 +122,7 @@ RULES = {
     "mean": ("mean", "each of n entries gets 1/n of the gradient"),
     "affine": (
         "matrix product",
-        "the gradient from above times the other factor, transposed, from its own side",
+        "the upstream gradient times the other factor, transposed, from its own side",
     ),
     "leaky_relu": ("leaky ReLU", "the slope is 1 where $\\x > 0$ and small elsewhere"),
     "elu": ("ELU", "the slope is 1 where $\\x > 0$ and that of the exponential elsewhere"),
@@ -125,10 +139,10 @@ RULES = {
         "batch norm",
         "mean and deviation of a column depend on all samples, so three terms meet",
     ),
-    "l2": ("weight decay", "half a square has the slope 1 times the weight"),
+    "l2": ("weight decay", "$\\frac{1}{2} \\, w^2$ has the slope $w$"),
     "mse": ("mean squared error", "$(y - t)^2$ has the slope $2 (y - t)$, and the mean "
             "divides by the number of entries"),
-    "half_sum_of_squares": ("half sum of squares", "$\\frac{1}{2} (y - t)^2$ has the slope "
+    "half_sum_of_squares": ("half sum of squares", "$\\frac{1}{2} \\, (y - t)^2$ has the slope "
                             "$y - t$: that is what the half is for"),
     "mae": ("mean absolute error", "$|y - t|$ has the slope ±1"),
     "huber": ("Huber", "the slope is $y - t$ near 0 and ±δ far away"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from kokuban.errors import DataError, FileFormatError
 from kokuban.train.data import state
-from kokuban.train.data.table import Table, as_numbers, is_numeric
+from kokuban.train.data.table import Table, as_numbers, commas_in, is_numeric, quoted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # A rarer category is encoded as an unseen one is. The bound keeps a column of names or
 # of free text from becoming one column of the matrix for every row of the table.
 MAX_CATEGORIES = 256
+COMMAS = {
+    "thousands": "its commas group thousands: 1,234 is 1234",
+    "decimal": "its commas are decimal points: 1,5 is 1.5",
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class NumericColumn:
     mean, deviation, median: of training's values; the deviation is the population's, and
         0 says that they were all the same, so that there is no z.
     missing: values were missing in training; then one more column is 1 where x is.
+    commas: what commas are in the cells: "", "thousands" or "decimal".
     """
 
     kind: ClassVar[str] = "numeric"
@@ -35,6 +40,7 @@ class NumericColumn:
     mean: float
     deviation: float
     missing: bool
+    commas: str = ""
 
     @property
     def outputs(self) -> list[str]:
@@ -50,14 +56,14 @@ class NumericColumn:
         text = f"mean {self.mean:.6g}, standard deviation {self.deviation:.6g}"
         if self.missing:
             text += f"; missing becomes the median, {self.median:.6g}, and is marked"
-        return text
+        return f"{text}; {COMMAS[self.commas]}" if self.commas else text
 
     def encode(self, table: Table, position: int) -> NDArray[np.float32]:
         """(rows, outputs) the column at `position` of `table`.
 
         Raises DataError for a cell that is not a number, or whose z float32 cannot hold.
         """
-        x = table.numbers(position)
+        x = table.numbers(position, self.commas)
         absent = np.isnan(x)
         columns: list[NDArray[Any]] = [absent] if self.missing else []
         if self.deviation > 0:
@@ -102,7 +108,7 @@ class CategoricalColumn:
 
     def encode(self, table: Table, position: int) -> NDArray[np.float32]:
         """(rows, outputs) the column at `position` of `table`."""
-        text = table.frame.to_series(position)
+        text = table.text(position)
         columns = [
             (text == category).fill_null(False).to_numpy() for category in self.categories
         ]
@@ -160,35 +166,41 @@ def _side_by_side(columns: list[NDArray[Any]], rows: int) -> NDArray[np.float32]
 def fit_column(table: Table, position: int) -> Column:
     """What the column at `position` becomes.
 
-    Numeric where every value is a number, categorical otherwise, and left out where all
-    rows are alike.
+    Numeric where every value is a number, with its commas if need be, and categorical
+    otherwise. Left out where all rows are alike, and where more than `MAX_CATEGORIES`
+    rows all hold another text, as names and keys are.
     """
-    text = table.frame.to_series(position)
+    cells = table.frame.to_series(position)
     name = table.columns[position]
-    if text.null_count() == len(text):
+    if cells.null_count() == len(cells):
         return LeftOutColumn(name, "no value in any row")
-    if text.n_unique() == 1:  # a missing value would count as one more
-        return LeftOutColumn(name, f"the same in every row: {text[0]}")
-    if is_numeric(text):
-        return _fit_numeric(table, position)
+    if is_numeric(cells):
+        return _fit_numeric(table, position, "")
+    if commas := commas_in(cells):
+        return _fit_numeric(table, position, commas)
+    different = cells.n_unique()  # a missing value counts as one more
+    if different == 1:
+        return LeftOutColumn(name, f"the same in every row: {cells[0]}")
+    if different == len(cells) > MAX_CATEGORIES:
+        return LeftOutColumn(name, f"another text in every row, such as {cells[0]!r}")
     return _fit_categorical(table, position)
 
 
-def _fit_numeric(table: Table, position: int) -> Column:
-    x = table.numbers(position)
+def _fit_numeric(table: Table, position: int, commas: str) -> Column:
+    x = table.numbers(position, commas)
     present = x[~np.isnan(x)]
     alike = present.min() == present.max()  # rounding may leave them a deviation
     deviation = 0.0 if alike else float(present.std())
     missing = len(present) < len(x)
     name = table.columns[position]
     if deviation == 0 and not missing:
-        return LeftOutColumn(name, f"the same number in every row: {present[0]:.6g}")
+        return LeftOutColumn(name, f"the same in every row: {present[0]:.6g}")
     mean, median = float(present.mean()), float(np.median(present))
-    return NumericColumn(name, median, mean, deviation, missing)
+    return NumericColumn(name, median, mean, deviation, missing, commas)
 
 
 def _fit_categorical(table: Table, position: int) -> Column:
-    text = table.frame.to_series(position)
+    text = table.text(position)
     counts = (
         text.drop_nulls()
         .alias("category")
@@ -207,15 +219,23 @@ def _fit_categorical(table: Table, position: int) -> Column:
 
 def nearly_numeric(table: Table, position: int) -> str:
     """A sentence where most values of a text column are numbers, else ""."""
-    text: pl.Series = table.frame.to_series(position)
+    text: pl.Series = table.text(position)
     values = as_numbers(text)
     present, read = text.count(), values.count()
     if 2 * read <= present:
         return ""
     row = (values.is_null() & text.is_not_null()).arg_max()
     assert row is not None  # the column has rows
-    place = f"the row on line {table.lines[row]} holds {text[row]!r}"
-    return f"{read:,} of {present:,} values are numbers, but {place}"
+    place = "the row on line" if table.in_lines else "row"
+    return (
+        f"{read:,} of {present:,} values are numbers, but {place} {table.lines[row]} "
+        f"holds {quoted(text[row])}"
+    )
+
+
+def are_commas(value: object) -> bool:
+    """What commas may be, as `commas_in` tells."""
+    return value in ("", *COMMAS)
 
 
 _FIELDS: dict[str, dict[str, state.Check]] = {
@@ -225,6 +245,7 @@ _FIELDS: dict[str, dict[str, state.Check]] = {
         "mean": state.is_finite,
         "deviation": state.is_spread,
         "missing": state.is_flag,
+        "commas": are_commas,
     },
     "categorical": {
         "name": state.is_text,

@@ -60,7 +60,7 @@ class TableEncoder:
         """
         position = table.position(target)
         if not len(table):
-            raise DataError("The table has no rows.")
+            raise DataError(f"{table.path}: the table has no rows.")
         learned = fit_target(table, position, task)
         columns = tuple(
             fit_column(table, other)
@@ -69,8 +69,8 @@ class TableEncoder:
         )
         if not any(column.outputs for column in columns):
             raise DataError(
-                f"There is nothing to predict {learned.name!r} from: every other column "
-                "is the same in all rows, or there is none."
+                f"{table.path}: there is nothing to predict {learned.name!r} from: every "
+                "other column is the same in all rows, or there is none."
             )
         return cls(table.header, columns, learned)
 
@@ -89,6 +89,15 @@ class TableEncoder:
         """The names of the matrix's columns."""
         return tuple(name for column in self.columns for name in column.outputs)
 
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """Each column's name, and where what it becomes stands in the matrix."""
+        found, done = [], 0
+        for column in self.columns:
+            start, done = done, done + len(column.outputs)
+            found.append((column.name, slice(start, done)))
+        return found
+
     def transform(self, table: Table) -> NDArray[np.float32]:
         """(rows, len(outputs)) `table` as a matrix; it may have the target or not.
 
@@ -98,7 +107,13 @@ class TableEncoder:
         """
         positions, _ = self._match(table)
         pairs = zip(self.columns, positions, strict=True)
-        return np.hstack([column.encode(table, position) for column, position in pairs])
+        matrix = np.empty((len(table), len(self.outputs)), np.float32)
+        done = 0
+        for column, position in pairs:
+            part = column.encode(table, position)
+            matrix[:, done : done + part.shape[1]] = part
+            done += part.shape[1]
+        return matrix
 
     def encode_target(self, table: Table) -> NDArray[np.int64] | NDArray[np.float32]:
         """(rows,) the target: numbers of classes, int64, or the standardised quantity,
@@ -109,7 +124,7 @@ class TableEncoder:
         """
         _, position = self._match(table)
         if position is None:
-            raise DataError(f"The table has no target column {self.target.name!r}.")
+            raise DataError(f"{table.path}: no target column {self.target.name!r}.")
         return self.target.encode(table, position)
 
     def decode_target(self, encoded: ArrayLike) -> NDArray[Any]:
@@ -131,21 +146,24 @@ class TableEncoder:
     def _match_names(self, table: Table) -> tuple[list[int], int | None]:
         if not table.header:
             raise DataError(
-                "This table has no header, and training's had: its columns are found by "
-                "name. Add the header, or say header=True if the first row is one."
+                f"{table.path}: no header, and training's table had one: its columns are "
+                "found by name. Add the header, or say header=True if the first row is "
+                "one."
             )
         place = {name: position for position, name in enumerate(table.columns)}
         known = [column.name for column in self.columns]
-        extra = [name for name in place if name not in {*known, self.target.name}]
+        ours = {*known, self.target.name}
+        extra = [name for name in place if name not in ours]
         for name in known:
             if name not in place:
                 raise DataError(
-                    f"The table has no column {name!r}, which training's had."
+                    f"{table.path}: no column {name!r}, which training's table had."
                     f"{nearest(name, extra)}"
                 )
         if extra:
             raise DataError(
-                f"Column {extra[0]!r} was not in training's table: remove it."
+                f"{table.path}: column {extra[0]!r} was not in training's table: remove "
+                "it."
             )
         return [place[name] for name in known], place.get(self.target.name)
 
@@ -157,8 +175,8 @@ class TableEncoder:
         if found == count + 1:
             return [other for other in range(found) if other != target], target
         raise DataError(
-            f"The table has {found} columns; training's had {count + 1}, the target "
-            f"being number {target + 1}, and it may be left out."
+            f"{table.path}: {found} columns; training's table had {count + 1}, the "
+            f"target being number {target + 1}, and it may be left out."
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""CSV files as tables of text."""
+"""Tables of numbers and text, from CSV and Parquet files."""
 
 from __future__ import annotations
 
-import csv
-import io
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +17,9 @@ from kokuban.errors import (
     UnknownNameError,
     nearest,
 )
-from kokuban.train.data.files import FilePath, kind_of, opened
+from kokuban.train.data import delimited, parquet
+from kokuban.train.data.files import FilePath
+from kokuban.train.data.text import pieces
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,25 +27,27 @@ if TYPE_CHECKING:
 # A cell that holds one of these has no value. Capitals matter: Na is sodium.
 MISSING = ("", "?", "NA", "NaN", "nan", "NAN", "null", "Null", "NULL")
 FLOAT32_MAX = float(np.finfo(np.float32).max)
-_BATCH = 1 << 16  # rows held as Python strings at a time
-
-_Row = tuple[int, list[str]]  # the line it begins on, and its cells
+MAX_LISTED = 30  # names of columns in a message
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table of text; what the text means is for `TableEncoder` to decide.
+    """Rows of a table; what its columns mean is for `TableEncoder` to decide.
 
     columns: their names: the header's, or "1", "2", ... where there is none.
-    frame: a polars DataFrame of strings, null where a value is missing.
-    lines: (rows,) the line of the file that each row begins on, for messages.
+    frame: a polars DataFrame of numbers and strings, null where a value is missing.
+    lines: (rows,) the line of the file that each row begins on, for messages; in a
+        Parquet file, which has no lines, the number of the row.
     header: whether the names come from the file.
+    path: the file's.
     """
 
     columns: tuple[str, ...]
     frame: pl.DataFrame
     lines: NDArray[np.int64]
     header: bool
+    path: FilePath
+    in_lines: bool = True
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -81,175 +83,264 @@ class Table:
             )
         return (
             f"Unknown column {name!r}.{nearest(str(name), self.columns)} "
-            f"Known: {', '.join(self.columns)}."
+            f"Known: {listed(self.columns)}."
         )
 
     def column(self, column: str | int) -> pl.Series:
-        """The text of one column, named or numbered as in `position`."""
+        """The cells of one column, named or numbered as in `position`."""
         return self.frame.to_series(self.position(column))
 
     def place(self, row: int, position: int) -> str:
         """A cell in words, for messages; `row` and `position` count from 0."""
-        return f"the row on line {self.lines[row]}, column {self.columns[position]!r}"
+        where = "the row on line" if self.in_lines else "row"
+        return (
+            f"{self.path}: {where} {self.lines[row]}, column {self.columns[position]!r}"
+        )
 
-    def numbers(self, position: int) -> NDArray[np.float64]:
+    def text(self, position: int) -> pl.Series:
+        """(rows,) the cells of the column at `position` as text."""
+        import polars as pl
+
+        return self.frame.to_series(position).cast(pl.String)
+
+    def numbers(self, position: int, commas: str = "") -> NDArray[np.float64]:
         """(rows,) the numbers of the column that stands at `position`, NaN where missing.
+
+        commas: what they are in this column's cells, as `commas_in` tells.
 
         Raises DataError for a cell that is not a number, or not finite in float32, the
         type that training runs in.
         """
-        text = self.frame.to_series(position)
-        values = as_numbers(text)
-        wrong = values.is_null() & text.is_not_null() | (values.abs() > FLOAT32_MAX)
-        row = wrong.fill_null(False).arg_max()
-        if row is not None and wrong[row]:
+        cells = self.frame.to_series(position)
+        values = as_numbers(cells, commas)
+        x: NDArray[np.float64] = values.to_numpy()
+        wrong = np.abs(x) > FLOAT32_MAX
+        if values.null_count() > cells.null_count():
+            wrong |= (values.is_null() & cells.is_not_null()).to_numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
             raise DataError(
-                f"{self.place(row, position)}: {text[row]!r} is not a finite number."
+                f"{self.place(row, position)}: {quoted(cells[row])} is not a finite "
+                "number."
             )
-        return values.to_numpy()
+        return x
 
     def take(self, rows: ArrayLike) -> Table:
         """The table of the given rows (numbers from 0, or a mask), in that order."""
         chosen = np.arange(len(self))[np.asarray(rows)]
-        return Table(self.columns, self.frame[chosen], self.lines[chosen], self.header)
+        frame, lines = self.frame[chosen], self.lines[chosen]
+        return Table(self.columns, frame, lines, self.header, self.path, self.in_lines)
 
 
-def as_numbers(text: pl.Series) -> pl.Series:
-    """Text read as numbers (float64): null where it is missing or is not a number."""
+def quoted(cell: object) -> str:
+    """A cell in a message: a number as it is, text in quotation marks."""
+    return f"{cell:.15g}" if isinstance(cell, float) else repr(str(cell))
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names for a message; of very many, the first ones and how many there are."""
+    shown = ", ".join(names[:MAX_LISTED])
+    return f"{shown}, ... ({len(names):,})" if len(names) > MAX_LISTED else shown
+
+
+def as_numbers(cells: pl.Series, commas: str = "") -> pl.Series:
+    """Cells as numbers (float64): null where one is missing or is not a number."""
     import polars as pl
 
-    return text.cast(pl.Float64, strict=False)
+    if cells.dtype == pl.Float64:
+        return cells
+    if commas:
+        cells = cells.cast(pl.String)
+        form = THOUSANDS if commas == "thousands" else DECIMAL
+        group, point = (",", ".") if commas == "thousands" else (".", ",")
+        plain = cells.str.replace_all(group, "", literal=True)
+        plain = plain.str.replace(point, ".", literal=True)
+        right = cells.str.contains(form)
+        cells = pl.select(pl.when(right).then(plain)).to_series()
+    return cells.cast(pl.Float64, strict=False)
 
 
-def is_numeric(text: pl.Series) -> bool:
+def is_numeric(cells: pl.Series, commas: str = "") -> bool:
     """Whether there are values and every one of them is a number."""
-    return text.null_count() < len(text) and (
-        as_numbers(text).null_count() == text.null_count()
+    return cells.null_count() < len(cells) and (
+        as_numbers(cells, commas).null_count() == cells.null_count()
     )
 
 
-def read_table(path: FilePath, header: bool | None = None, separator: str = ",") -> Table:
-    """The table in a CSV file (RFC 4180; UTF-8, with or without a byte order mark).
+# 1,234,567.8 and 12.5; then 1.234.567,8 and 12,5
+THOUSANDS = r"^[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?$"
+DECIMAL = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
 
-    header: whether the first row names the columns. None decides: it does when none of
-        its cells is a number, no name stands twice, and at least one column is numeric
-        below a cell that is text. So a table of nothing but text has no header unless the
-        caller says True.
+
+def commas_in(cells: pl.Series) -> str:
+    """What commas are in a column of text that with them is numbers, else "".
+
+    "thousands" where every cell may be read so: 1,234 is 1234. Else "decimal" where every
+    cell may: 12,5 is 12.5, and 1.234,5 is 1234.5.
+    """
+    import polars as pl
+
+    if cells.dtype != pl.String:
+        return ""
+    present = cells.drop_nulls()
+    if not present.str.contains(",", literal=True).any():
+        return ""
+    for commas, form in (("thousands", THOUSANDS), ("decimal", DECIMAL)):
+        if present.str.contains(form).all():
+            return commas
+    return ""
+
+
+def read_table(
+    path: FilePath,
+    header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> Table:
+    """The table in a CSV or a Parquet file, whole; see `read_batches`.
+
+    A column all of whose cells are numbers is kept as numbers, eight bytes each.
+    """
+    texts: set[str] = set()
+    while True:  # a second time where a column of numbers turned out to hold text
+        kept: list[Table] = []
+        numeric: set[str] = set()
+        for batch in read_batches(path, header, separator, encoding):
+            frame, names = _with_numbers(batch.frame, texts)
+            if not kept:
+                numeric |= names
+            texts |= set(frame.columns) - names
+            kept.append(
+                Table(
+                    batch.columns, frame, batch.lines, batch.header, path, batch.in_lines
+                )
+            )
+        if len(kept) == 1 or not texts & numeric:
+            return _joined(kept)
+
+
+def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, set[str]]:
+    """The frame with its columns of numbers as numbers, and the names of these.
+
+    Columns named in `texts` are left as they are. A number that training could not use
+    stays text, as it stands in the file.
+    """
+    import polars as pl
+
+    kinds = {name: kind for name, kind in frame.schema.items() if name not in texts}
+    strings = [name for name, kind in kinds.items() if kind == pl.String]
+    if not strings:
+        return frame, set(kinds)
+    values = frame.select(pl.col(strings).cast(pl.Float64, strict=False))
+    usable = values.select(pl.all().abs().le(FLOAT32_MAX).sum()).row(0)
+    present = frame.select(pl.col(strings).count()).row(0)
+    every = zip(strings, usable, present, strict=True)
+    numeric = [name for name, right, of in every if right == of]
+    found = set(kinds) - set(strings) | set(numeric)
+    return frame.with_columns(values.select(numeric)), found
+
+
+def _joined(parts: list[Table]) -> Table:
+    import polars as pl
+
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Table(
+        first.columns,
+        pl.concat([part.frame for part in parts], rechunk=True),
+        np.concatenate([part.lines for part in parts]),
+        first.header,
+        first.path,
+        first.in_lines,
+    )
+
+
+def read_batches(
+    path: FilePath,
+    header: bool | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> Iterator[Table]:
+    """The rows of a CSV or a Parquet file, many at a time, the memory for it constant.
+
+    CSV is that of RFC 4180, gzipped or not; its cells are text.
+
+    header: whether the first row names the columns. None decides by the first rows: it
+        does when none of its cells is a number, no name stands twice, and at least one
+        column is numeric below a cell that is text. So a table of nothing but text has no
+        header unless the caller says True.
+    separator: the character between cells; None decides between a comma, a semicolon, a
+        tab and `|` by the first rows.
+    encoding: UTF-8, or what a byte order mark says, where it is None.
 
     Spaces around a cell do not count; nor do empty lines. A cell that is empty or one of
     `?`, `NA`, `NaN` and `null` is a missing value. Columns without a header are named
     "1", "2", ...
 
-    Raises FileFormatError: the file is missing, empty, not text, not UTF-8, has rows of
-    different lengths, a quotation mark out of place, another separator, or a header that
-    names two columns alike. DataError: there are no rows below the header. SettingError:
-    the separator is not one character, or one that CSV needs.
+    Raises StorageError: the file is missing or cannot be read. FileFormatError: it is
+    empty, damaged, not text, in another encoding, has rows of different lengths, a
+    quotation mark out of place, or a header that names two columns alike. DataError:
+    there are no rows below the header. SettingError: the separator is not one character,
+    or one that CSV needs; or the encoding is not known.
     """
-    if len(separator) != 1 or separator in '"\r\n ':
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n '):
         raise SettingError(
             f"Separator {separator!r}: it is one character, and neither a quotation "
             "mark, a space nor a line break."
         )
-    rows = _rows(_read_text(path), separator, path)
-    try:
-        first = next(rows)
-    except StopIteration:
-        raise FileFormatError(f"{path}: the file is empty.") from None
-    _check_separator(first, separator, path)
-    frame, lines = _frame(first, rows, path)
-    if header is None:
-        header = _has_header(frame, first[1], path)
-    if not header:
-        return Table(tuple(frame.columns), frame, lines, False)
-    names = _names(first[1], path)
-    if frame.height == 1:
-        raise DataError(f"{path}: there is a header, and no row below it.")
-    below = frame.slice(1)
-    below.columns = names
-    return Table(tuple(names), below, lines[1:], True)
-
-
-def _read_text(path: FilePath) -> str:
-    with opened(path) as file:
-        data = file.read()
-    kind = kind_of(data[:64])
-    if kind is None and b"\0" in data:
-        kind = "binary data"
-    if kind:
-        raise FileFormatError(f"{path}: this is {kind}; a table is read from CSV text.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        at = error.start
-        line = error.object[:at].count(b"\n") + 1
-        raise FileFormatError(
-            f"{path}: line {line}: byte {error.object[at]:#04x} is not UTF-8; save the "
-            f"file as UTF-8."
-        ) from None
-
-
-def _rows(text: str, separator: str, path: FilePath) -> Iterator[_Row]:
-    # Python's own reader and not polars': that one fills short rows up with nulls without
-    # a word, and takes the quotation marks in `a, "b, c"` for text.
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=separator,
-        skipinitialspace=True,
-        strict=True,
-    )
-    line, width = 1, 0
-    try:
-        for cells in reader:
-            # where there is one column, `""` is a row whose value is missing
-            if len(cells) > 1 or "".join(cells).strip() or (cells and width == 1):
-                width = width or len(cells)
-                yield line, cells
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise FileFormatError(
-            f"{path}: the row that begins on line {line} is not CSV ({error})."
-        ) from None
-
-
-def _check_separator(first: _Row, separator: str, path: FilePath) -> None:
-    line, cells = first
-    if len(cells) > 1:
+    if parquet.is_parquet(path):
+        yield from _from_parquet(path)
         return
-    for other, name in ((";", "semicolons"), ("\t", "tabs"), (",", "commas")):
-        if other in cells[0] and other != separator:
-            raise FileFormatError(
-                f"{path}: line {line} has {name} and no {separator!r}: the columns seem "
-                f"to be separated by {name}. Read it with separator={other!r}."
-            )
+    rows = delimited.batches(pieces(path, encoding), separator, path)
+    frame, lines = next(rows)
+    first = ["" if cell is None else cell.strip() for cell in frame.row(0)]
+    frame = _without_missing(frame)
+    while frame.height == 1:  # whether it is a header, the rows below it say
+        more = next(rows, None)
+        if more is None:
+            break
+        frame = frame.vstack(_without_missing(more[0]))
+        lines = np.concatenate([lines, more[1]])
+    if header is None:
+        header = _has_header(frame, first, path)
+    names = _names(first, path) if header else tuple(frame.columns)
+    if header:
+        if frame.height == 1:
+            raise DataError(f"{path}: there is a header, and no row below it.")
+        frame, lines = frame.slice(1), lines[1:]
+    yield Table(names, _named(frame, names), lines, header, path)
+    for frame, lines in rows:
+        below = _named(_without_missing(frame), names)
+        yield Table(names, below, lines, header, path)
 
 
-def _frame(
-    first: _Row, rows: Iterator[_Row], path: FilePath
-) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """All the rows as text, and the lines they begin on."""
+def _from_parquet(path: FilePath) -> Iterator[Table]:
+    row = 1
+    for frame in parquet.batches(path):
+        lines = np.arange(row, row + frame.height)
+        names = tuple(frame.columns)
+        yield Table(names, _without_missing(frame), lines, True, path, in_lines=False)
+        row += frame.height
+
+
+def _without_missing(frame: pl.DataFrame) -> pl.DataFrame:
+    """Text without spaces around it, null where it says that there is no value."""
     import polars as pl
 
-    names = [str(number) for number in range(1, len(first[1]) + 1)]
-    batch, frames, lines = [first], [], []
-    while batch:
-        for line, cells in batch:
-            if len(cells) != len(names):
-                raise FileFormatError(
-                    f"{path}: line {line} has {len(cells)} cells, line {first[0]} has "
-                    f"{len(names)}."
-                )
-        columns = zip(*(cells for _, cells in batch), strict=True)
-        frames.append(pl.DataFrame(dict(zip(names, columns, strict=True))))
-        lines += [line for line, _ in batch]
-        batch = list(islice(rows, _BATCH))
-    text = pl.all().str.strip_chars().replace(dict.fromkeys(MISSING))
-    return pl.concat(frames).select(text), np.array(lines)
+    text = pl.col(pl.String).str.strip_chars().replace(dict.fromkeys(MISSING))
+    return frame.with_columns(text)
+
+
+def _named(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    frame.columns = list(names)
+    return frame
 
 
 def _has_header(frame: pl.DataFrame, first: list[str], path: FilePath) -> bool:
     import polars as pl
 
-    cells = pl.Series([cell.strip() for cell in first])
+    cells = pl.Series(first, dtype=pl.String)
     if as_numbers(cells).is_not_null().any():  # "nan" counts as a number here
         return False
     if frame.height == 1:
@@ -262,15 +353,19 @@ def _has_header(frame: pl.DataFrame, first: list[str], path: FilePath) -> bool:
         return False
     values = frame.slice(1)
     return any(
-        frame.item(0, name) is not None and is_numeric(values[name])
-        for name in frame.columns
+        frame.item(0, place) is not None and _is_number_column(values.to_series(place))
+        for place in range(frame.width)
     )
 
 
-def _names(cells: list[str], path: FilePath) -> list[str]:
+def _is_number_column(cells: pl.Series) -> bool:
+    return is_numeric(cells) or is_numeric(cells, commas_in(cells))
+
+
+def _names(cells: list[str], path: FilePath) -> tuple[str, ...]:
     """The header's names; an unnamed column is called by its number."""
-    names = [cell.strip() or str(number) for number, cell in enumerate(cells, 1)]
-    for name in names:
-        if names.count(name) > 1:
-            raise FileFormatError(f"{path}: the header names two columns {name!r}.")
+    names = tuple(cell or str(number) for number, cell in enumerate(cells, 1))
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        raise FileFormatError(f"{path}: the header names two columns {name!r}.")
     return names

@@ -11,8 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from kokuban.errors import DataError, FileFormatError, unknown
 from kokuban.train.data import state
-from kokuban.train.data.columns import nearly_numeric, standardise
-from kokuban.train.data.table import Table, as_numbers, is_numeric
+from kokuban.train.data.columns import (
+    COMMAS,
+    are_commas,
+    nearly_numeric,
+    standardise,
+)
+from kokuban.train.data.table import Table, as_numbers, commas_in, is_numeric, quoted
 
 Task = Literal["classification", "regression"]
 TASKS: tuple[Task, ...] = ("classification", "regression")
@@ -49,20 +54,20 @@ class ClassTarget:
         """
         import polars as pl
 
-        text = table.frame.to_series(position)
-        found = text.unique(maintain_order=True)
-        keys = found if isinstance(self.labels[0], str) else as_numbers(found)
-        numbers = {label: number for number, label in enumerate(self.labels)}
-        codes = dict(zip(found, (numbers.get(key) for key in keys), strict=True))
-        for cell, code in codes.items():
-            if code is None:
-                row = (text.is_null() if cell is None else text == cell).arg_max()
-                assert row is not None  # the cell came from a row
-                raise DataError(
-                    f"{table.place(row, position)}: {_named(cell)}, but training's "
-                    f"labels are {_shown(self.labels)}."
-                )
-        return text.replace_strict(codes, return_dtype=pl.Int64).to_numpy()
+        cells = table.frame.to_series(position)
+        known = isinstance(self.labels[0], str)
+        keys = table.text(position) if known else as_numbers(cells)
+        numbers = pl.Series(range(len(self.labels)), dtype=pl.Int64)
+        codes = keys.replace_strict(
+            pl.Series(self.labels, dtype=keys.dtype), numbers, default=None
+        )
+        row = codes.is_null().arg_max()
+        if row is not None and codes[row] is None:
+            raise DataError(
+                f"{table.place(row, position)}: {_named(cells[row])}, but training's "
+                f"labels are {_shown(self.labels)}."
+            )
+        return codes.to_numpy()
 
     def decode(self, encoded: ArrayLike) -> NDArray[Any]:
         """(rows,) the labels of classes given by number: text, int64 or float64.
@@ -98,14 +103,16 @@ class QuantityTarget:
     reason: str
     mean: float
     deviation: float
+    commas: str = ""
 
     @property
     def detail(self) -> str:
         """What was learned, in words."""
-        return (
+        text = (
             f"a quantity ({self.reason}): mean {self.mean:.6g}, standard deviation "
             f"{self.deviation:.6g}"
         )
+        return f"{text}; {COMMAS[self.commas]}" if self.commas else text
 
     def encode(self, table: Table, position: int) -> NDArray[np.float32]:
         """(rows,) the standardised numbers.
@@ -113,7 +120,7 @@ class QuantityTarget:
         Raises DataError for one that is missing, no number, or too far for float32.
         """
         _refuse_missing(table, position)
-        y = table.numbers(position)
+        y = table.numbers(position, self.commas)
         return standardise(y, self.mean, self.deviation, table, position)
 
     def decode(self, encoded: ArrayLike) -> NDArray[np.float64]:
@@ -149,11 +156,11 @@ def fit_target(table: Table, position: int, task: str | None = None) -> Target:
     if task is not None and task not in TASKS:
         raise unknown("task", task, TASKS)
     _refuse_missing(table, position)
-    if table.frame.to_series(position).n_unique() == 1:
-        _refuse_constant(table, position)
-    if not is_numeric(table.frame.to_series(position)) and task != "regression":
+    cells = table.frame.to_series(position)
+    commas = commas_in(cells)
+    if not commas and not is_numeric(cells) and task != "regression":
         return _text_classes(table, position, task)
-    y = table.numbers(position)
+    y = table.numbers(position, commas)
     distinct = np.unique(y)
     if len(distinct) == 1:
         _refuse_constant(table, position)
@@ -163,7 +170,11 @@ def fit_target(table: Table, position: int, task: str | None = None) -> Target:
     name = table.columns[position]
     if task == "regression":
         deviation = _deviation(y, table, position)
-        return QuantityTarget(name, position, reason, float(y.mean()), deviation)
+        mean = float(y.mean())
+        return QuantityTarget(name, position, reason, mean, deviation, commas)
+    if commas:
+        return _text_classes(table, position, task)
+    _refuse_singles(table, position, len(distinct))
     whole = bool((distinct % 1 == 0).all() and (np.abs(distinct) < 2**53).all())
     labels: Labels = tuple(
         distinct.astype(np.int64).tolist() if whole else distinct.tolist()
@@ -177,7 +188,11 @@ def _text_classes(table: Table, position: int, task: str | None) -> ClassTarget:
         raise DataError(
             f"Target {name!r}: {doubt}. Mend it, or say task='classification'."
         )
-    labels = tuple(sorted(table.frame.to_series(position).unique().to_list()))
+    found = table.text(position).unique()
+    if len(found) == 1:
+        _refuse_constant(table, position)
+    _refuse_singles(table, position, len(found))
+    labels = tuple(sorted(found.to_list()))
     return ClassTarget(name, position, "as asked" if task else "text", labels)
 
 
@@ -208,14 +223,25 @@ def _refuse_missing(table: Table, position: int) -> None:
 
 
 def _refuse_constant(table: Table, position: int) -> None:
+    rows = f"all {len(table):,} rows" if len(table) > 1 else "the only row"
     raise DataError(
-        f"Target {table.columns[position]!r} is {table.frame.item(0, position)!r} in "
-        "every row: there is nothing to learn."
+        f"{table.path}: target {table.columns[position]!r} is "
+        f"{quoted(table.frame.item(0, position))} in {rows}: there is nothing to learn."
     )
 
 
-def _named(label: str | None) -> str:
-    return "the label is missing" if label is None else f"the label is {label!r}"
+def _refuse_singles(table: Table, position: int, labels: int) -> None:
+    """DataError where the classes have fewer than two rows each on average."""
+    if labels > max(MAX_NUMBERED_CLASSES, len(table) // 2):
+        raise DataError(
+            f"{table.path}: target {table.columns[position]!r} has {labels:,} different "
+            f"values in {len(table):,} rows, too few of each to learn from: choose a "
+            "column whose values come again, or a quantity."
+        )
+
+
+def _named(label: object) -> str:
+    return "the label is missing" if label is None else f"the label is {quoted(label)}"
 
 
 def _shown(labels: Labels) -> str:
@@ -247,6 +273,7 @@ def target_from_dict(found: object) -> Target:
             f"The table's target is of the task {task!r}; known: {', '.join(TASKS)}."
         )
     own: dict[str, state.Check] = {"mean": state.is_finite, "deviation": _is_positive}
+    own["commas"] = are_commas
     if task == "classification":
         own = {"labels": _are_labels}
     values = state.fields(found, _FIELDS | own, "The table's target")

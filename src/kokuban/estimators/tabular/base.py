@@ -1,0 +1,595 @@
+"""What the two tabular estimators share: settings, the fit, predictions, files."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names,
+    _check_n_features,
+    _check_sample_weight,
+    check_is_fitted,
+)
+
+from kokuban.errors import DataError, FileFormatError, SettingError, unknown
+from kokuban.estimators.plain import plain, unplain
+from kokuban.estimators.saving import KEY
+from kokuban.estimators.tabular.columns import Column, NumericColumn
+from kokuban.estimators.tabular.encoder import Encoder
+from kokuban.estimators.tabular.frame import Frame, is_matrix, read
+from kokuban.estimators.tabular.network import (
+    ACTIVATIONS,
+    Design,
+    nets,
+    slopes,
+    together,
+)
+from kokuban.estimators.tabular.recipe import (
+    ACTIVATIONS as USUAL,
+    PRESETS,
+    RATES,
+    Recipe,
+)
+from kokuban.estimators.tabular.training import (
+    Criterion,
+    Learned,
+    Plan,
+    Rows,
+    Run,
+    folds,
+    merged,
+    run_scores,
+)
+from kokuban.expr import Symbol, symbols
+from kokuban.train.history import History
+from kokuban.train.loop import Arrays
+from kokuban.train.model import Model
+
+AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
+ABOVE_0 = Interval(Real, 0, None, closed="neither")
+
+SHARE_FOR_TRAINING = 0.97  # of max_time; the rest is for what comes before and after
+
+
+@dataclass(slots=True)
+class Held:
+    """Rows that a run has not trained on, and its members' scores for them.
+
+    scores   (members, rows, outputs)
+    rows     what they are
+    """
+
+    scores: np.ndarray
+    rows: Rows
+
+
+@dataclass(eq=False, repr=False)
+class TabularSettings(BaseEstimator, ABC):
+    """The settings of both; None means what the preset says.
+
+    A dataclass, so that this list is the constructor's, which scikit-learn reads.
+    """
+
+    preset: str = "default"
+    _: KW_ONLY
+    hidden_layer_sizes: Sequence[int] | None = None
+    activation: str | None = None
+    embedding: str | None = None
+    learning_rate_init: float | None = None
+    batch_size: int | None = None
+    max_iter: int | None = None
+    n_iter_no_change: int | None = None
+    max_time: float | None = None
+    validation_fraction: float = 0.2
+    n_ens: int | None = None
+    n_folds: int | None = None
+    refit: bool = False
+    categorical_features: Sequence[str | int] | None = None
+    random_state: Any = None
+    verbose: bool | int = False
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "preset": [StrOptions(set(PRESETS))],
+        "hidden_layer_sizes": ["array-like", None],
+        "activation": [StrOptions(set(ACTIVATIONS)), None],
+        "embedding": [StrOptions({"periodic"}), None],
+        "learning_rate_init": [ABOVE_0, None],
+        "batch_size": [AT_LEAST_1, None],
+        "max_iter": [AT_LEAST_1, None],
+        "n_iter_no_change": [AT_LEAST_1, None],
+        "max_time": [ABOVE_0, None],
+        "validation_fraction": [Interval(Real, 0, 0.5, closed="right")],
+        "n_ens": [AT_LEAST_1, None],
+        "n_folds": [AT_LEAST_1, None],
+        "refit": ["boolean"],
+        "categorical_features": ["array-like", None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+
+class TabularEstimator(TabularSettings):
+    """A network for tables: columns encoded, trained by the recipe, the best epoch kept.
+
+    A subclass knows the target: what it is, and how held-out rows are judged.
+    """
+
+    _task: ClassVar[str]
+    encoder_: Encoder
+    model_: Model
+    histories_: tuple[History, ...]
+    best_epochs_: tuple[int, ...]
+    n_features_in_: int
+    n_iter_: int
+    _design: Design
+
+    @abstractmethod
+    def _learn_target(self, y: Any) -> np.ndarray:
+        """The target as keys (rows,): numbers of classes, or numbers themselves."""
+
+    @abstractmethod
+    def _more_target(self, y: Any) -> np.ndarray:
+        """The same of validation data."""
+
+    @abstractmethod
+    def _as_matrix(self, keys: np.ndarray) -> np.ndarray:
+        """The keys as the networks' target T, (rows, k) float32."""
+
+    @abstractmethod
+    def _outputs(self) -> tuple[int, str, float, tuple[float, ...]]:
+        """How many scores, the loss, the label smoothing, and the quantiles' levels."""
+
+    @abstractmethod
+    def _judge(self, held: Rows) -> Criterion:
+        """How a run judges scores of these rows."""
+
+    @abstractmethod
+    def _calibrate(self, held: Sequence[Held]) -> dict[Symbol, np.ndarray]:
+        """Learn from rows that were held out; the values that prediction needs of it."""
+
+    def _weights(self, keys: np.ndarray, given: np.ndarray | None) -> np.ndarray | None:
+        """How much each row counts, (rows,); None if alike."""
+        return given
+
+    # ------------------------------------------------------------ fitting
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]
+    ) -> Any:
+        began = time.perf_counter()
+        self._require_settings(validation)
+        frame = self._read_first(X, y)
+        keys = self._learn_target(y)
+        check_consistent_length(keys, range(frame.rows))
+        self.encoder_, x = Encoder.fit(frame, self._categorical(frame))
+        _say_doubts(self.columns_)
+        rows, keys = self._rows(x, keys, sample_weight)
+        recipe = self._recipe()
+        seed = int(check_random_state(self.random_state).randint(1 << 31))
+        self._design = self._designed(recipe, recipe.n_ens)
+        parts = self._parts(rows, keys, recipe, seed, validation)
+        clock = _Clock(began, self.max_time, len(parts) + self.refit)
+        learned, held = [], []
+        for number, (train, others) in enumerate(parts):
+            plan = self._plan(recipe, [seed, number], clock.next())
+            learned.append(self._run(train, others, plan))
+            if others is not None:
+                scores = self._scores(learned[-1], others.x)
+                held.append(Held(scores, others))
+        self._finish(
+            learned, held, rows, recipe, self._plan(recipe, [seed, 999], clock.next())
+        )
+        return self
+
+    def _require_settings(self, validation: tuple[Any, Any, Any]) -> None:
+        self._validate_params()
+        X_val, y_val, weight = validation
+        if X_val is None and not (y_val is None and weight is None):
+            raise DataError("y_val and sample_weight_val need X_val, their samples.")
+        if X_val is not None and self._recipe().n_folds > 1:
+            raise SettingError("X_val is one validation set; n_folds > 1 makes its own.")
+        if X_val is not None and self.refit:
+            raise SettingError("refit trains on all rows of X; X_val would not be in it.")
+
+    def _recipe(self) -> Recipe:
+        """The preset, with what is set by itself."""
+        own: dict[str, Any] = {
+            "max_iter": self.max_iter,
+            "batch_size": self.batch_size,
+            "patience": self.n_iter_no_change,
+            "n_ens": self.n_ens,
+            "n_folds": self.n_folds,
+        }
+        if self.hidden_layer_sizes is not None:
+            sizes = np.atleast_1d(self.hidden_layer_sizes).tolist()
+            if not sizes or not all(isinstance(k, int) and k > 0 for k in sizes):
+                raise SettingError(
+                    "hidden_layer_sizes are whole numbers above 0, one for each hidden "
+                    f"layer and at least one; got {self.hidden_layer_sizes!r}."
+                )
+            own["hidden"] = tuple(sizes)
+        return replace(
+            PRESETS[self.preset], **{k: v for k, v in own.items() if v is not None}
+        )
+
+    def _read_first(self, X: Any, y: Any) -> Frame:
+        if y is None:
+            raise DataError(
+                f"{type(self).__name__} requires y to be passed, but the target y is "
+                "None."
+            )
+        frame = read(X)
+        _check_feature_names(self, X, reset=True)
+        self.n_features_in_ = frame.width
+        if frame.rows < 2:
+            raise DataError(
+                f"X has {frame.rows} sample; a network learns from two or more, one of "
+                "them held out."
+            )
+        return frame
+
+    def _categorical(self, frame: Frame) -> set[int]:
+        """The positions that categorical_features name."""
+        asked = (
+            [] if self.categorical_features is None else list(self.categorical_features)
+        )
+        if len(asked) == frame.width and all(
+            isinstance(a, bool | np.bool_) for a in asked
+        ):
+            return {k for k, yes in enumerate(asked) if yes}
+        found = set()
+        for item in asked:
+            if isinstance(item, str):
+                if frame.names is None or item not in frame.names:
+                    raise unknown(
+                        "column in categorical_features", item, frame.names or ()
+                    )
+                found.add(frame.names.index(item))
+            elif hasattr(item, "__index__") and -frame.width <= item < frame.width:
+                found.add(int(item) % frame.width)
+            else:
+                raise SettingError(
+                    "categorical_features holds names of columns, or positions from 0 to "
+                    f"{frame.width - 1}; {item!r} is neither."
+                )
+        return found
+
+    def _rows(
+        self, x: np.ndarray, keys: np.ndarray, sample_weight: Any
+    ) -> tuple[Rows, np.ndarray]:
+        """The rows that count, with their weights."""
+        given = None
+        if sample_weight is not None:
+            given = _check_sample_weight(
+                sample_weight, x, dtype=np.float64, ensure_non_negative=True
+            )
+            counts = given > 0
+            if counts.sum() < 2:
+                raise DataError("Fewer than two rows have a sample_weight above 0.")
+            if not counts.all():
+                x, keys, given = x[counts], keys[counts], given[counts]
+        weights = self._weights(keys, given)
+        column = None if weights is None else weights.astype(np.float32)[:, None]
+        return Rows(x, self._as_matrix(keys), column), keys
+
+    def _designed(self, recipe: Recipe, members: int) -> Design:
+        outputs, loss, smoothing, levels = self._outputs()
+        embedded: tuple[int, ...] = ()
+        if self.embedding is not None:
+            numeric = [isinstance(c, NumericColumn) for c in self.columns_]
+            names = {c.name for c in self.columns_ if isinstance(c, NumericColumn)}
+            embedded = tuple(
+                k
+                for k, origin in enumerate(self.encoder_.origins)
+                if numeric[origin] and self.encoder_.outputs[k] in names
+            )
+        return Design(
+            len(self.encoder_.outputs),
+            outputs,
+            recipe.hidden,
+            self.activation or USUAL[self._task],
+            loss,
+            smoothing,
+            levels,
+            embedded,
+            members,
+        )
+
+    def _parts(
+        self,
+        rows: Rows,
+        keys: np.ndarray,
+        recipe: Recipe,
+        seed: int,
+        validation: tuple[Any, Any, Any],
+    ) -> list[tuple[Rows, Rows | None]]:
+        """The rows to train on and to judge by, of each run."""
+        if validation[0] is not None:
+            return [(rows, self._validation_rows(*validation))]
+        rng = np.random.default_rng(seed)
+        many = recipe.n_folds
+        count = many if many > 1 else max(2, round(1 / self.validation_fraction))
+        if count > len(keys):
+            if many > 1:
+                raise SettingError(
+                    f"n_folds={many} needs as many rows; there are {len(keys)}."
+                )
+            count = len(keys)
+        fold = self._never_alone(keys, folds(keys, count, rng))
+        parts: list[tuple[Rows, Rows | None]] = []
+        for k in range(many):
+            inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+            parts.append(
+                (rows.take(inside), rows.take(outside) if outside.size else None)
+            )
+        return parts
+
+    def _never_alone(self, keys: np.ndarray, fold: np.ndarray) -> np.ndarray:
+        """The folds, but -1, always trained on, where no other row has the key."""
+        return fold
+
+    def _validation_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows:
+        if y is None:
+            raise DataError("X_val needs y_val, its target.")
+        x, keys = self._encoded(X), self._more_target(y)
+        check_consistent_length(keys, x)
+        rows, _ = self._rows(x, keys, sample_weight)
+        return rows
+
+    def _plan(self, recipe: Recipe, seeds: list[int], deadline: float | None) -> Plan:
+        return Plan(
+            epochs=recipe.max_iter,
+            batch_size=recipe.batch_size,
+            rate=self.learning_rate_init or RATES[self._task],
+            seed=int(np.random.SeedSequence(seeds).generate_state(1)[0] >> 1),
+            patience=recipe.patience,
+            deadline=deadline,
+            verbose=bool(self.verbose),
+        )
+
+    def _run(self, train: Rows, held: Rows | None, plan: Plan) -> Learned:
+        judge = (lambda u, k: 0.0) if held is None else self._judge(held)
+        return Run(self._design, train, held, judge, plan).go()
+
+    def _scores(self, learned: Learned, x: np.ndarray) -> np.ndarray:
+        values = {s: v for member in learned.values for s, v in member.items()}
+        return np.stack(run_scores(self._design, values, x))
+
+    def _finish(
+        self,
+        learned: list[Learned],
+        held: list[Held],
+        rows: Rows,
+        recipe: Recipe,
+        plan: Plan,
+    ) -> None:
+        """Put the members of all runs into one model."""
+        calibrated = self._calibrate(held)
+        self.histories_ = tuple(run.history for run in learned)
+        self.best_epochs_ = tuple(e for run in learned for e in run.epochs)
+        self.n_iter_ = max(len(history) for history in self.histories_)
+        if self.refit:
+            stop = max(1, round(float(np.mean(self.best_epochs_))))
+            learned = [self._run(rows, None, replace(plan, stop=stop, patience=None))]
+            self.histories_ = (*self.histories_, learned[0].history)
+        design = self._designed(recipe, recipe.n_ens * len(learned))
+        values = merged(design, [run.values for run in learned])
+        self._set_model(design, values, calibrated)
+
+    def _set_model(self, design: Design, values: Arrays, calibrated: Arrays) -> None:
+        self._design = design
+        network = nets(design).network()
+        self.model_ = Model.from_network(network, {**values, **calibrated}, np.float32)
+
+    # ------------------------------------------------------------ predicting
+
+    @property
+    def columns_(self) -> tuple[Column, ...]:
+        """What each column of the data was taken for, in their order."""
+        return self.encoder_.columns
+
+    @property
+    def history_(self) -> History:
+        """The history of the first run."""
+        return self.histories_[0]
+
+    def _encoded(self, X: Any) -> np.ndarray:
+        """New data as a matrix for the network."""
+        if "encoder_" not in vars(self):  # check_is_fitted takes longer than the network
+            check_is_fitted(self, "encoder_")
+        encoder = self.encoder_
+        if (
+            is_matrix(X)
+            and encoder.plain
+            and not encoder.named
+            and X.shape[1] == len(encoder.columns)
+            and np.isfinite(X).all()
+        ):
+            return encoder.transform_numbers(X)
+        return self._encoded_slowly(X)
+
+    def _encoded_slowly(self, X: Any) -> np.ndarray:
+        frame = read(X)
+        named = hasattr(self, "feature_names_in_")
+        if (frame.names is not None) != named:
+            _check_feature_names(self, X, reset=False)
+        if frame.names is None or not self.encoder_.named:
+            _check_n_features(self, X, reset=False)
+        return self.encoder_.transform(frame)
+
+    def _network_output(self, X: Any) -> np.ndarray:
+        """What the model gives, (rows, outputs) float32."""
+        x = self._encoded(X)
+        return self.model_.predict(x)
+
+    # ------------------------------------------------------------ importances
+
+    def input_gradient_importance(self, X: Any) -> np.ndarray:
+        """(columns,) how steeply the prediction rises or falls with each column.
+
+        The mean over rows of |∂y/∂z|, z an encoded column in units of its interquartile
+        range; summed over the encoded columns that a column became, and over the outputs
+        y, as the network gives them. A column that was left out has 0.
+        """
+        x = self._encoded(X)
+        program, made = slopes(self._design), nets(self._design)
+        columns = together(self._design, made.scores).shape[1]
+        assert isinstance(columns, int)
+        total = np.zeros(x.shape[1])
+        chosen = next(s for s in symbols(program.outputs, "input") if s.name == "P")
+        for k in range(columns):
+            one = np.zeros((len(x), columns), np.float32)
+            one[:, k] = 1
+            given = {**self.model_.values, made.x: x, chosen: one}
+            total += np.abs(program(given, np, np.float32)[0]).mean(axis=0)
+        found = np.zeros(len(self.columns_))
+        np.add.at(found, self.encoder_.origins, total)
+        return found
+
+    def permutation_importance(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        n_repeats: int = 5,
+        random_state: Any = None,
+    ) -> np.ndarray:
+        """(columns, n_repeats) how much the score falls when a column is shuffled.
+
+        The score is `score`'s, larger is better. Breiman, "Random forests" (2001),
+        section 10. Use rows that training did not see.
+        """
+        rng = check_random_state(random_state)
+        x = self._encoded(X)
+        before = self._score_encoded(x, y, sample_weight)
+        origins = self.encoder_.origins
+        found = np.zeros((len(self.columns_), n_repeats))
+        for column in np.unique(origins):
+            block = np.flatnonzero(origins == column)
+            for repeat in range(n_repeats):
+                mixed = x.copy()
+                mixed[:, block] = x[np.ix_(rng.permutation(len(x)), block)]
+                after = self._score_encoded(mixed, y, sample_weight)
+                found[column, repeat] = before - after
+        return found
+
+    @abstractmethod
+    def _score_encoded(self, x: np.ndarray, y: Any, sample_weight: Any) -> float:
+        """The score of encoded rows."""
+
+    # ------------------------------------------------------------ files
+
+    def to_model(self) -> Model:
+        """The fitted networks as a `kokuban.Model` of encoded data, with its values.
+
+        For classes it predicts the probabilities; else the standardised target.
+        """
+        check_is_fitted(self, "model_")
+        own = self.model_
+        return Model.from_network(own.network, own.values, own.dtype)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator as one safetensors file, atomically.
+
+        `kokuban.estimators.load` gives it back and runs no code. Raises StorageError
+        where the file cannot be written, SettingError for a setting that no file holds.
+        """
+        check_is_fitted(self, "model_")
+        names = getattr(self, "feature_names_in_", None)
+        settings = self.get_params(deep=False)
+        design = self._design
+        about = {
+            "class": type(self).__name__,
+            "settings": {n: plain(n, v) for n, v in settings.items()},
+            "encoder": self.encoder_.to_dict(),
+            "hidden": list(design.hidden),
+            "members": design.members,
+            "embedded": list(design.embedded),
+            "histories": [history.to_dict() for history in self.histories_],
+            "best_epochs": list(self.best_epochs_),
+            "n_iter": self.n_iter_,
+            "feature_names": None if names is None else names.tolist(),
+            "own": self._own_description(),
+        }
+        self.model_.save(path, extra={KEY: about})
+
+    @classmethod
+    def restored(cls, about: Mapping[str, Any], model: Model) -> Any:
+        """The estimator of a model file and its description."""
+        made = cls(**{n: unplain(v) for n, v in about["settings"].items()})
+        made._validate_params()
+        made.encoder_ = Encoder.from_dict(about["encoder"])
+        made._take(about["own"])
+        made.n_features_in_ = len(made.encoder_.columns)
+        made.histories_ = tuple(History.from_dict(h) for h in about["histories"])
+        made.best_epochs_ = tuple(int(e) for e in about["best_epochs"])
+        made.n_iter_ = int(about["n_iter"])
+        recipe = replace(made._recipe(), hidden=tuple(about["hidden"]))
+        design = replace(
+            made._designed(recipe, int(about["members"])),
+            embedded=tuple(about["embedded"]),
+        )
+        wanted = {s.name: s.shape for s in nets(design).network().values}
+        if wanted != {s.name: v.shape for s, v in model.values.items()}:
+            raise FileFormatError("its values are not those of its settings' network")
+        made._set_model(design, model.values, {})
+        if about["feature_names"] is not None:
+            made.feature_names_in_ = np.array(about["feature_names"], dtype=object)
+        return made
+
+    @abstractmethod
+    def _own_description(self) -> dict[str, Any]:
+        """What was learned of the target, as JSON values."""
+
+    @abstractmethod
+    def _take(self, about: Mapping[str, Any]) -> None:
+        """Take it back."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        return tags
+
+
+@dataclass(slots=True)
+class _Clock:
+    """The time that is left for each of the runs still to come."""
+
+    began: float
+    limit: float | None
+    runs: int
+
+    def next(self) -> float | None:
+        """When the next run must end."""
+        if self.limit is None:
+            return None
+        now, end = time.perf_counter(), self.began + SHARE_FOR_TRAINING * self.limit
+        share = (end - now) / max(self.runs, 1)
+        self.runs -= 1
+        return now + share
+
+
+def _say_doubts(columns: Sequence[Column]) -> None:
+    """Warn of text columns that look like numbers."""
+    doubtful = [c for c in columns if "values are numbers" in c.note]
+    for column in doubtful[:5]:
+        warnings.warn(
+            f"Column {column.name!r} is taken as {column.kind}: {column.note}. Convert "
+            "it to numbers if it should be numeric.",
+            stacklevel=4,
+        )

@@ -1,0 +1,246 @@
+"""Data as they are given, arrays or dataframes, as columns of four plain forms."""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import narwhals as nw
+import numpy as np
+from sklearn.utils.validation import check_array
+
+from kokuban.errors import DataError
+
+Form = Literal["number", "boolean", "date", "text"]
+FEW_ROWS = 8  # that are read row by row, which is quicker then
+LOOKED_AT = 1000  # entries of a text column, before all of them are
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """The entries of one column.
+
+    form     what they are
+    entries  numbers, 0/1 or seconds since 1970 as float64 with NaN where missing; of
+             text, a list of str with None where missing
+    marked   the dataframe itself says that they are categories
+    note     what is worth knowing about how they were read, or ""
+    """
+
+    form: Form
+    entries: Any
+    marked: bool = False
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A table in memory.
+
+    names    of its columns; None for an array
+    rows     how many
+    width    how many columns
+    matrix   all of it as float64 (rows, width), where it is an array of numbers
+    column   gives the column at a position
+    """
+
+    names: tuple[str, ...] | None
+    rows: int
+    width: int
+    matrix: np.ndarray | None
+    column: Callable[[int], Values]
+
+
+def read(X: Any) -> Frame:
+    """Arrays, nested lists and eager dataframes that narwhals knows.
+
+    Raises DataError for two columns of one name, ValueError and TypeError as
+    scikit-learn words them for what is no table: one dimension, sparse, complex, empty.
+    """
+    if isinstance(X, list | tuple):
+        X = _as_array(X)
+    if not isinstance(X, np.ndarray):
+        X = nw.from_native(X, eager_only=True, pass_through=True)
+    return _of_dataframe(X) if isinstance(X, nw.DataFrame) else _of_array(X)
+
+
+def _as_array(X: Sequence[Any]) -> np.ndarray:
+    """Rows as an array; of objects where text stands beside numbers."""
+    plain = np.asarray(X)
+    return plain if plain.dtype.kind in "fiubcM" else np.asarray(X, dtype=object)
+
+
+def is_matrix(X: Any) -> bool:
+    """Whether X is an array of numbers, rows by columns, and not empty."""
+    return type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiu" and X.size > 0
+
+
+def _of_array(X: Any) -> Frame:
+    array = X
+    if not is_matrix(X):
+        kept = getattr(getattr(X, "dtype", None), "kind", "") in ("U", "M")
+        given = X.astype(object) if kept else X
+        array = check_array(given, dtype=None, ensure_all_finite=False)
+    rows, width = array.shape
+    if array.dtype.kind in "fiu":
+        matrix = array.astype(np.float64, copy=False)
+        return Frame(None, rows, width, matrix, lambda k: Values("number", matrix[:, k]))
+    if array.dtype.kind == "b":
+        flags = array.astype(np.float64)
+        return Frame(None, rows, width, None, lambda k: Values("boolean", flags[:, k]))
+    return Frame(None, rows, width, None, lambda k: of_objects(array[:, k].tolist()))
+
+
+def _of_dataframe(X: nw.DataFrame[Any]) -> Frame:
+    names = tuple(str(name) for name in X.columns)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Two columns have the name {twice!r}; give each its own.")
+    rows, width = X.shape
+    if not rows or not width:
+        raise DataError(
+            f"Found array with {rows} sample(s) and {width} feature(s) (shape={X.shape}) "
+            "while a minimum of 1 is required: the dataframe is empty."
+        )
+    if rows <= FEW_ROWS:
+        entries = list(zip(*X.rows(), strict=True))
+        return Frame(names, rows, width, None, lambda k: of_objects(list(entries[k])))
+    return Frame(names, rows, width, None, lambda k: _of_series(X[:, k]))
+
+
+def _of_series(s: nw.Series[Any]) -> Values:
+    kind = s.dtype
+    if kind.is_numeric():
+        return Values("number", _floats(s))
+    if kind == nw.Boolean:
+        return Values("boolean", _floats(s))
+    if isinstance(kind, nw.Datetime | nw.Date) or kind in (nw.Datetime, nw.Date):
+        return Values("date", _floats(s.dt.timestamp("ms")) / 1000)
+    if kind == nw.Duration:
+        return Values("number", _floats(s.dt.total_milliseconds()) / 1000)
+    entries = s.to_list()
+    for row in np.flatnonzero(s.is_null().to_numpy()):
+        entries[row] = None
+    marked = kind in (nw.Categorical, nw.Enum)
+    return Values("text", labels(entries), marked=True) if marked else of_objects(entries)
+
+
+def _floats(s: nw.Series[Any]) -> np.ndarray:
+    """As float64, NaN where missing."""
+    found = s.to_numpy()
+    if found.dtype.kind in "fiub":
+        return found.astype(np.float64)
+    missing = s.is_null().to_numpy()
+    return np.array(
+        [
+            np.nan if gone else float(v)
+            for v, gone in zip(s.to_list(), missing, strict=True)
+        ],
+        np.float64,
+    )
+
+
+def of_objects(entries: list[Any]) -> Values:
+    """A column of Python objects: what all of those that are there are."""
+    present = [v for v in entries if not is_missing(v)]
+    if present and all(isinstance(v, bool | np.bool_) for v in present):
+        return Values("boolean", _each(entries, float))
+    if present and all(isinstance(v, numbers.Real) for v in present):
+        return Values("number", _each(entries, float))
+    if present and all(isinstance(v, datetime.date | np.datetime64) for v in present):
+        return Values("date", _each(entries, _seconds))
+    if present and all(isinstance(v, datetime.timedelta) for v in present):
+        return Values("number", _each(entries, lambda v: v.total_seconds()))
+    return of_text(labels(entries))
+
+
+def of_text(entries: list[str | None]) -> Values:
+    """Text that is all numbers, or all dates as ISO 8601 writes them, is read as such."""
+    present = [v for v in entries if v is not None]
+    if not present:
+        return Values("text", entries)
+    if (found := _parsed(entries, float)) is not None:
+        return Values("number", found, note="text that is a number in every row")
+    if (found := _parsed(entries, _iso)) is not None:
+        return Values("date", found, note="text that is a date in every row")
+    return Values("text", entries, note=nearly_numbers(entries))
+
+
+def _parsed(
+    entries: list[str | None], parse: Callable[[str], float]
+) -> np.ndarray | None:
+    try:
+        return np.array([np.nan if v is None else parse(v) for v in entries], np.float64)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _iso(text: str) -> float:
+    return _seconds(datetime.datetime.fromisoformat(text.strip()))
+
+
+def _seconds(moment: Any) -> float:
+    """Since 1970, UTC; a time without a zone is taken as it stands."""
+    if isinstance(moment, np.datetime64):
+        return float(moment.astype("datetime64[ms]").astype(np.int64)) / 1000
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime(moment.year, moment.month, moment.day)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return float(moment.timestamp())
+
+
+def nearly_numbers(entries: list[str | None]) -> str:
+    """A sentence where most of a text column would be numbers, else ""."""
+    present = [(row, v) for row, v in enumerate(entries) if v is not None]
+    for some in (present[:LOOKED_AT], present):
+        plain = [_is_number(v) for _, v in some]
+        bare = [_is_number(v.replace(",", "").replace(" ", "")) for _, v in some]
+        if 2 * sum(bare) <= len(some):
+            return ""
+    row, odd = next(at for at, good in zip(present, plain, strict=True) if not good)
+    text = f"{sum(bare):,} of {len(present):,} values are numbers"
+    if sum(bare) > sum(plain):
+        text += " once commas and spaces are taken out"
+    return f"{text}, but row {row} (counted from 0) holds {odd!r}"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def labels(entries: list[Any]) -> list[str | None]:
+    """Entries as text, None where missing; 3.0 is the label "3" as the number 3 is."""
+    return [v if type(v) is str and v else _label(v) for v in entries]
+
+
+def _label(value: Any) -> str | None:
+    if is_missing(value):
+        return None
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def is_missing(value: Any) -> bool:
+    """None, NaN, NaT, pandas.NA and the empty text are no value."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return True
+    if isinstance(value, str):
+        return False
+    try:
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas.NA is neither; an array has no truth
+        return type(value).__name__ == "NAType"
+
+
+def _each(entries: list[Any], convert: Callable[[Any], float]) -> np.ndarray:
+    found = [np.nan if is_missing(v) else convert(v) for v in entries]
+    return np.array(found, np.float64)
