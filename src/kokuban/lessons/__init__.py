@@ -19,6 +19,7 @@ __all__ = ["NAMES", "Lesson", "boards", "lesson"]
 # In the order in which one would read them.
 NAMES = (
     "perceptron",
+    "chain-rule",
     "activations",
     "affine-proof",
     "losses",
@@ -26,7 +27,6 @@ NAMES = (
     "softmax-cross-entropy",
     "sgd",
     "numerical-differentiation",
-    "chain-rule",
     "two-layer",
     "cost",
     "batch-and-online",

@@ -174,7 +174,7 @@ def _total(t: Teller) -> Iterator[Part]:
         linear = h * (by_x * DIRECTION["x"] + by_y * DIRECTION["y"])
         gaps.append(abs(true - linear))
         rows.append(
-            [t.box(float(h)), *(t.box(v, ".6f") for v in (true, linear, gaps[-1]))]
+            [t.box(float(h), ".2g"), *(t.box(v, ".6f") for v in (true, linear, gaps[-1]))]
         )
     slope = fitted_slope(steps, gaps)
     yield t.heading("The total differential", "全微分")
