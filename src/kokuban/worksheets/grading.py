@@ -157,7 +157,8 @@ class Grader:
     ) -> tuple[list[str], list[str]]:
         """The names of the mistakes, and a sentence for each."""
         loss, by = (desk.board.loss, desk.board[blank.by]) if blank.by else (None, None)
-        found = diagnose(claim, right, loss=loss, wrt=by)
+        with np.errstate(all="ignore"):  # a wrong answer may overflow
+            found = diagnose(claim, right, loss=loss, wrt=by)
         return [m.name for m in found.mistakes], [
             m.text(self.lang) for m in found.mistakes
         ]
