@@ -19,6 +19,7 @@ EXAMPLES = [
         "docs/estimators.md",
         "docs/formulas.md",
         "docs/interchange.md",
+        "docs/tabular.md",
     )
     for k, (code, shown) in enumerate(EXAMPLE.findall((ROOT / name).read_text("utf-8")))
 ]
