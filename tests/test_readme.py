@@ -20,6 +20,7 @@ EXAMPLES = [
         "docs/formulas.md",
         "docs/interchange.md",
         "docs/worksheets.md",
+        "docs/tabular.md",
     )
     for k, (code, shown) in enumerate(EXAMPLE.findall((ROOT / name).read_text("utf-8")))
 ]
