@@ -256,15 +256,15 @@ def markdown(page: Page, level: int = 1) -> str:
         out += ["$$", ""]
         out += [markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
-            plain = _markdown_line(line)
-            out += [f"~~{plain}~~", ""]
+            out += [markdown_struck(line), ""]
         out += [item for r in step.remarks for item in (markdown_prose(r), "")]
     return "\n".join(out).rstrip() + "\n"
 
 
-def _markdown_line(line: Line) -> str:
+def markdown_struck(line: Line) -> str:
+    """A line that is struck out: Markdown does it, LaTeX in a browser cannot."""
     boxes = [p.box.body if isinstance(p.box, Struck) else p.box for p in line.parts]
-    return " ".join(f"${in_latex(b)}$" for b in boxes)
+    return f"~~{' '.join(f'${in_latex(b)}$' for b in boxes)}~~"
 
 
 def markdown_prose(said: Prose) -> str:
