@@ -49,6 +49,7 @@ def test_every_form(told: Told) -> None:
     for file, content in files.items():
         assert f"]({file})" in page
         assert content.startswith(b"<?xml")
+    assert not re.search(r"\\(parbox|[shv]box|setbox|small|raggedright)\b", page)
     assert not re.search(r"\{\d*\}|\bnan\b|\binf\b", text)
 
 

@@ -1,4 +1,4 @@
-"""The command line: `kokuban train`, `predict`, `check`, `explain` and `export`."""
+"""The command line: `kokuban train`, `predict`, `check`, `explain`, `lesson`, `export`."""
 
 from __future__ import annotations
 

@@ -256,13 +256,13 @@ def markdown(page: Page, level: int = 1) -> str:
         out += ["$$", ""]
         out += [markdown_prose(step.checked), ""] if step.checked else []
         for line in step.struck:
-            out += [struck_out(line), ""]
+            out += [markdown_struck(line), ""]
         out += [item for r in step.remarks for item in (markdown_prose(r), "")]
     return "\n".join(out).rstrip() + "\n"
 
 
-def struck_out(line: Line) -> str:
-    """A line that is struck out, in Markdown's own way: browsers cannot read TeX's."""
+def markdown_struck(line: Line) -> str:
+    """A line that is struck out: Markdown does it, LaTeX in a browser cannot."""
     boxes = [p.box.body if isinstance(p.box, Struck) else p.box for p in line.parts]
     return f"~~{' '.join(f'${in_latex(b)}$' for b in boxes)}~~"
 

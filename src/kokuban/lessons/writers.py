@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from itertools import groupby
 from typing import Final
 
 from kokuban.explain import pages
 from kokuban.explain.layout import Struck
-from kokuban.explain.page import Line, Part as Side, Prose
+from kokuban.explain.page import Line, Prose
 from kokuban.explain.phrases import Phrases
 from kokuban.explain.text import padded, width
 from kokuban.lessons import figures
@@ -184,10 +185,8 @@ def _in_markdown(part: Part, told: Told, stem: str) -> Iterator[str]:
             yield f"## {pages.markdown_prose(words)}"
         case Paragraph(words):
             yield pages.markdown_prose(words)
-        case Formulas((Line(None, (Side(Struck()),)) as line,)):
-            yield pages.struck_out(line)
         case Formulas(lines):
-            yield from ("$$", pages.display(lines), "$$")
+            yield from _markdown_lines(lines)
         case Derived(page):
             yield pages.markdown(page, level=3).rstrip()
         case Table():
@@ -208,6 +207,17 @@ def _in_markdown(part: Part, told: Told, stem: str) -> Iterator[str]:
             for own in inner:
                 yield from ("", *_in_markdown(own, told, stem))
             yield from ("", f"({pages.markdown_prose(on)})", "", END)
+
+
+def _markdown_lines(lines: Iterable[Line]) -> Iterator[str]:
+    """Equations together; what is struck out stands alone, for Markdown to strike."""
+    groups = groupby(lines, lambda x: any(isinstance(p.box, Struck) for p in x.parts))
+    for k, (struck, group) in enumerate(groups):
+        yield from ([""] if k else [])
+        if struck:
+            yield "\n\n".join(map(pages.markdown_struck, group))
+        else:
+            yield from ("$$", pages.display(list(group)), "$$")
 
 
 def _markdown_table(table: Table) -> Iterator[str]:
