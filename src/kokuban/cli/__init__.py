@@ -1,4 +1,4 @@
-"""The command line: `kokuban train`, `predict`, `check`, `explain`, `lesson`, `export`."""
+"""The command line: `kokuban train`, `explain`, `lesson`, `worksheet` and the others."""
 
 from __future__ import annotations
 
