@@ -106,8 +106,9 @@ inline bool has_feed(Code code) { return code > Code::entries && code <= Code::s
 
 // One step's place in a run of many.
 struct Batch {
-  const int64_t* order = nullptr;  // the rows of the data sources to take
+  const int64_t* order = nullptr;  // the rows of the data sources to take; nobody changes it
   int64_t rows = 0;                // how many
+  int64_t known = 0;               // how many are in `order`: after them those to take next
   uint64_t seed = 0, draw = 0;     // of dropout
 };
 

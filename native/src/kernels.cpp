@@ -816,21 +816,26 @@ void place(const Operation<T>& op, const Batch&) {
     }
 }
 
-constexpr int64_t kAhead = 8;  // rows that are fetched before they are taken
+constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
+constexpr int64_t kLine = 64;
 
 // Row i of C is row order[i] of the row-major data, C.cols wide.
 template <class T>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
-  const int64_t lo = op.row, hi = op.row + op.rows;
   const Matrix<T>& c = call.results[0];
-  for (int64_t p = 0; p < panels(c); ++p) {
-    const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
-    T* to = at_panel(c, p) + lo * w;
-    for (int64_t i = lo; i < hi; ++i, to += w) {
-      const T* from = call.data + batch.order[i] * c.cols + p * kPanel<T>;
-      if (i + kAhead < hi)
-        __builtin_prefetch(call.data + batch.order[i + kAhead] * c.cols + p * kPanel<T>);
+  const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), ahead = kFetched / bytes + 1;
+  for (int64_t i = op.row; i < op.row + op.rows; ++i) {
+    const T* from = call.data + batch.order[i] * c.cols;
+    if (i + ahead < batch.known) {
+      const uintptr_t next = reinterpret_cast<uintptr_t>(call.data) +
+                             static_cast<uintptr_t>(batch.order[i + ahead]) * static_cast<uintptr_t>(bytes);
+      for (int64_t k = 0; k < bytes; k += kLine)  // harmless wherever it points
+        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<uintptr_t>(k)), 0, 2);
+    }
+    for (int64_t p = 0; p < panels(c); ++p, from += kPanel<T>) {
+      const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
+      T* to = at_panel(c, p) + i * w;
       if (from + w <= call.data_end)  // what is read beyond the row goes into the padding
         for (int64_t k = 0; k < w; k += kLanes<T>) store(to + k, load(from + k));
       else

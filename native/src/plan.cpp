@@ -474,17 +474,14 @@ void Plan<T>::batch_rows(int64_t rows) {
 
 // ---------------------------------------------------------------- a step
 
-// The batch with the rows to take checked, and copied, since who gave them may change them.
 template <class T>
-Batch Plan<T>::taken(const Batch& batch) {
-  Batch own = batch;
-  if (!takes_) return own;
+void Plan<T>::check_rows(const Batch& batch) const {
+  if (!takes_) return;
   if (batch.order == nullptr) throw Refused("no rows to take from the data");
-  order_.assign(batch.order, batch.order + batch.rows);
-  for (int64_t row : order_)
-    if (row < 0 || row >= source_rows_) throw Refused("a row that the data do not have");
-  own.order = order_.data();
-  return own;
+  const auto many = static_cast<uint64_t>(source_rows_);
+  bool bad = false;  // a negative number is a large one
+  for (int64_t k = 0; k < batch.rows; ++k) bad |= static_cast<uint64_t>(batch.order[k]) >= many;
+  if (bad) throw Refused("a row that the data do not have");
 }
 
 template <class T>
@@ -492,7 +489,7 @@ bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   if (ended_) throw Refused("the plan has ended");
   batch_rows(batch.rows);
   prepare();
-  const Batch own = taken(batch);
+  check_rows(batch);
   const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
   active_ = small || !pace_.all() ? 1 : team_.size();
   const bool asks = stop && work_a_row_ * static_cast<double>(batch.rows) > kLong;
@@ -500,19 +497,19 @@ bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   stopped_.store(false);
   if (small) {
     Program<T>& program = programs_[current_];
-    if (program.runs < kNoteIn && ++program.runs == kNoteIn) note(program, own);
-    if (!program.noted.empty()) work_noted(program, own);
-    else work(0, own);
+    if (program.runs < kNoteIn && ++program.runs == kNoteIn) note(program, batch);
+    if (!program.noted.empty()) work_noted(program, batch);
+    else work(0, batch);
     return true;
   }
   if (team_.size() == 1) {
-    work(0, own);
+    work(0, batch);
     return !stopped_.load();
   }
   using Clock = std::chrono::steady_clock;
   const Clock::time_point began = Clock::now();
-  if (active_ == 1) work(0, own);
-  else team_.run([&](int thread) { work(thread, own); });
+  if (active_ == 1) work(0, batch);
+  else team_.run([&](int thread) { work(thread, batch); });
   pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
   return !stopped_.load();
 }

@@ -89,7 +89,7 @@ class Plan {
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
-  Batch taken(const Batch& batch);
+  void check_rows(const Batch& batch) const;
   void work(int thread, const Batch& batch);
   void note(Program<T>& program, const Batch& batch);
   void work_noted(const Program<T>& program, const Batch& batch);
@@ -120,7 +120,6 @@ class Plan {
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data
-  std::vector<int64_t> order_;  // the rows of the present batch
   size_t bytes_ = 0;
   Notes<T>* notes_ = nullptr;  // where operations are noted at present
   int64_t unguarded_ = -1;     // of these notes, how many come before the first guarded one
