@@ -34,6 +34,7 @@ constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
 constexpr int kNoteIn = 2;       // the run of a program in which its operations are noted
 constexpr int64_t kMostNoted = 2000;
+constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
@@ -412,6 +413,7 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     bool there = number < sources_.size() && sources_[number].data != nullptr;
     require(there && sources_[number].cols == item.cols, item, "no such data");
     call.data = sources_[number].data;
+    call.ahead = std::max(kFetched / (item.cols * static_cast<int64_t>(sizeof(T))), int64_t{1});
     call.data_end = call.data + sources_[number].rows * sources_[number].cols;
   }
 }
@@ -459,6 +461,8 @@ template <class T>
 void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (number < 0 || number >= 64) throw Refused("no such source");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
+  const Source& old = sources_[number];
+  if (old.data == data && old.rows == rows && old.cols == cols) return;
   sources_[number] = {data, rows, cols};
   source_rows_ = rows;
   for (const Source& s : sources_)
