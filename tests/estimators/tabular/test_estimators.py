@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import time
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -223,17 +223,63 @@ def test_presets(preset: str) -> None:
     assert net.n_iter_ == 4
 
 
-def test_a_time_limit_gives_the_best_so_far() -> None:
-    x = np.random.default_rng(0).normal(size=(4000, 10))
-    y = x[:, 0] * x[:, 1]
-    net = regressor(max_iter=100_000, max_time=0.4, n_iter_no_change=100_000)
-    began = time.perf_counter()
-    net.fit(x, y)
-    took = time.perf_counter() - began
-    assert took < 60
-    assert {h.stopped for h in net.histories_} == {"max_time"}
-    assert net.n_iter_ < 100_000
-    assert net.predict(x[:5]).shape == (5,)
+class Ticking:
+    """A clock that is a moment later each time it is read."""
+
+    def __init__(self, tick: float) -> None:
+        self.tick, self.time = tick, 0.0
+
+    def __call__(self) -> float:
+        self.time += self.tick
+        return self.time
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0])
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_time_limit_is_kept(
+    seconds: float, refit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock runs when it is read, so nothing depends on how fast the machine is."""
+    clock = Ticking(seconds / 3_000)
+    monkeypatch.setattr(TabularRegressor, "_now", lambda _: clock())
+    net = regressor(max_iter=10**6, max_time=seconds, n_folds=3, refit=refit, n_ens=2)
+    net.fit(XD, YD)
+    assert clock.time < 1.02 * seconds
+    runs = net.histories_[:3]
+    assert {h.stopped for h in runs} == {"max_time"}
+    taken = [sum(h["seconds"]) for h in runs]
+    if not refit:  # the runs share the time alike, and use all of it
+        assert clock.time > 0.95 * seconds
+        assert_allclose(taken, np.mean(taken), rtol=0.1)
+    losses = runs[0]["val_loss"]
+    assert min(losses) <= losses[-1]
+    assert len(net.predict(XD)) == len(XD)
+
+
+def test_too_little_time_for_all_runs_leaves_the_first() -> None:
+    net = regressor(max_time=1e-9, n_folds=5).fit(XD, YD)
+    assert [h.stopped for h in net.histories_] == ["max_time"]
+    assert net.best_epochs_ == (1,)
+    names = {s.name for s in net.to_model().values}
+    assert names == {"gain1", "W1", "b1", "W2", "b2"}
+    assert np.isfinite(net.predict(XD)).all()
+
+
+def test_ctrl_c_ends_all_runs_and_keeps_what_was_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Ticking(1.0)
+
+    def pressed(_: Any) -> float:
+        if clock() == 100:
+            signal.raise_signal(signal.SIGINT)
+        return clock.time
+
+    monkeypatch.setattr(TabularRegressor, "_now", pressed)
+    with pytest.warns(UserWarning, match="interrupted; the estimator keeps the best"):
+        net = regressor(max_iter=10**6, max_time=1e9, n_folds=3, refit=True).fit(XD, YD)
+    assert [h.stopped for h in net.histories_] == ["interrupted"]
+    assert np.isfinite(net.predict(XD)).all()
 
 
 def test_periodic_embedding() -> None:
