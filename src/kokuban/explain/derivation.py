@@ -13,6 +13,7 @@ from kokuban.explain.backward import Tape, tape
 from kokuban.explain.numbers import Matrix
 from kokuban.explain.page import Page, Step
 from kokuban.explain.phrases import Phrases
+from kokuban.explain.terminal import WIDTH, terminal
 from kokuban.explain.writer import Writer
 from kokuban.expr import Expr, Symbol, require, symbols
 
@@ -49,9 +50,13 @@ class Derivation:
             if g.of in wanted
         }
 
-    def text(self) -> str:
-        """The page for a terminal, with drawn matrices."""
-        return pages.text(self.page)
+    def text(self, width: int = WIDTH) -> str:
+        """The page for a terminal of `width` columns, with drawn matrices.
+
+        What cannot be cut, such as a matrix, may be wider. Raises SettingError for less
+        than 40 columns.
+        """
+        return terminal(width).page(self.page)
 
     def markdown(self) -> str:
         """The page as Markdown with LaTeX between dollar signs."""
