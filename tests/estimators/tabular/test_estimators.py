@@ -169,7 +169,8 @@ def test_bagging_and_ensembles_are_means_of_their_networks() -> None:
             + values[f"b{first}"]
         )
         h = u * np.tanh(np.log1p(np.exp(u)))
-        outputs.append(h @ values[f"W{last}"] / 4 + values[f"b{last}"])
+        straight = z @ values[f"S{k + 1}"] / np.sqrt(10)
+        outputs.append(h @ values[f"W{last}"] / 4 + values[f"b{last}"] + straight)
     y = YD.mean() + YD.std() * np.mean(outputs, axis=0)[:, 0]
     assert_allclose(net.predict(XD), np.clip(y, YD.min(), YD.max()), rtol=1e-4)
 
@@ -212,7 +213,8 @@ def test_refit_trains_on_all_rows_for_as_many_epochs() -> None:
     net = regressor(refit=True, n_folds=2).fit(XD, YD)
     assert len(net.histories_) == 3
     assert len(net.histories_[-1]) == round(np.mean(net.best_epochs_))
-    assert {s.name for s in net.model_.values} == {"gain1", "W1", "b1", "W2", "b2"}
+    names = {s.name for s in net.model_.values}
+    assert names == {"gain1", "W1", "b1", "W2", "b2", "S1"}
     assert net.predict_interval(XD).shape == (442, 2)
 
 
@@ -261,7 +263,7 @@ def test_too_little_time_for_all_runs_leaves_the_first() -> None:
     assert [h.stopped for h in net.histories_] == ["max_time"]
     assert net.best_epochs_ == (1,)
     names = {s.name for s in net.to_model().values}
-    assert names == {"gain1", "W1", "b1", "W2", "b2"}
+    assert names == {"gain1", "W1", "b1", "W2", "b2", "S1"}
     assert np.isfinite(net.predict(XD)).all()
 
 
@@ -288,6 +290,22 @@ def test_periodic_embedding() -> None:
     numeric = {s.name: v for s, v in net.model_.values.items()}["chosen1"]
     assert numeric.shape[1] == 2  # x and noise; no date, no category
     assert net.score(frame, y) > 0.5
+
+
+def test_many_rows_of_few_numbers_are_embedded() -> None:
+    def embedded(rows: int, columns: int, **settings: Any) -> bool:
+        x = np.random.default_rng(0).normal(size=(rows, columns))
+        net = TabularRegressor(max_iter=1, random_state=0, **settings)
+        net.set_params(hidden_layer_sizes=(4,), n_folds=1).fit(x, x[:, 0])
+        return "F1" in {s.name for s in net.to_model().values}
+
+    assert embedded(2000, 3)
+    assert embedded(2000, 16)
+    assert not embedded(2000, 17)
+    assert not embedded(1999, 3)
+    assert not embedded(2000, 3, embedding="none")
+    assert not embedded(2000, 3, preset="realmlp")
+    assert embedded(60, 17, embedding="periodic")
 
 
 def test_sklearns_tools(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ from kokuban.estimators.tabular.network import (
 )
 from kokuban.estimators.tabular.recipe import (
     ACTIVATIONS as USUAL,
+    EMBEDDED_COLUMNS,
+    EMBEDDED_ROWS,
     PRESETS,
     RATES,
     Recipe,
@@ -105,7 +107,7 @@ class TabularSettings(BaseEstimator, ABC):
         "preset": [StrOptions(set(PRESETS))],
         "hidden_layer_sizes": ["array-like", None],
         "activation": [StrOptions(set(ACTIVATIONS)), None],
-        "embedding": [StrOptions({"periodic"}), None],
+        "embedding": [StrOptions({"periodic", "none"}), None],
         "learning_rate_init": [ABOVE_0, None],
         "batch_size": [AT_LEAST_1, None],
         "max_iter": [AT_LEAST_1, None],
@@ -183,7 +185,8 @@ class TabularEstimator(TabularSettings):
         rows, keys = self._rows(x, keys, sample_weight)
         recipe = self._recipe()
         seed = int(check_random_state(self.random_state).randint(1 << 31))
-        self._design = self._designed(recipe, recipe.n_ens)
+        embedded = self._embedded(recipe, len(keys))
+        self._design = self._designed(recipe, recipe.n_ens, embedded)
         parts = self._parts(rows, keys, recipe, seed, validation)
         learned: list[Learned] = []
         held = []
@@ -202,7 +205,7 @@ class TabularEstimator(TabularSettings):
             plan = self._plan(recipe, [seed, REFIT], limit.share(1))
             learned = [self._refitted(rows, plan)]
         self.n_iter_ = max(len(history) for history in self.histories_)
-        design = self._designed(recipe, recipe.n_ens * len(learned))
+        design = replace(self._design, members=recipe.n_ens * len(learned))
         values = merged(design, [run.values for run in learned])
         self._set_model(design, values, calibrated)
         return self
@@ -305,17 +308,24 @@ class TabularEstimator(TabularSettings):
         column = None if weights is None else weights.astype(np.float32)[:, None]
         return Rows(x, self._as_matrix(keys), column), keys
 
-    def _designed(self, recipe: Recipe, members: int) -> Design:
-        outputs, loss, smoothing, levels = self._outputs()
-        embedded: tuple[int, ...] = ()
+    def _embedded(self, recipe: Recipe, rows: int) -> tuple[int, ...]:
+        """The positions of the encoded columns that get a periodic embedding."""
+        numeric = [isinstance(c, NumericColumn) for c in self.columns_]
+        names = {c.name for c in self.columns_ if isinstance(c, NumericColumn)}
+        numbers = tuple(
+            k
+            for k, origin in enumerate(self.encoder_.origins)
+            if numeric[origin] and self.encoder_.outputs[k] in names
+        )
         if self.embedding is not None:
-            numeric = [isinstance(c, NumericColumn) for c in self.columns_]
-            names = {c.name for c in self.columns_ if isinstance(c, NumericColumn)}
-            embedded = tuple(
-                k
-                for k, origin in enumerate(self.encoder_.origins)
-                if numeric[origin] and self.encoder_.outputs[k] in names
-            )
+            return numbers if self.embedding == "periodic" else ()
+        worth = rows >= EMBEDDED_ROWS and len(numbers) <= EMBEDDED_COLUMNS
+        return numbers if recipe.embeds and worth else ()
+
+    def _designed(
+        self, recipe: Recipe, members: int, embedded: tuple[int, ...]
+    ) -> Design:
+        outputs, loss, smoothing, levels = self._outputs()
         return Design(
             len(self.encoder_.outputs),
             outputs,
@@ -534,10 +544,8 @@ class TabularEstimator(TabularSettings):
         made.best_epochs_ = tuple(int(e) for e in about["best_epochs"])
         made.n_iter_ = int(about["n_iter"])
         recipe = replace(made._recipe(), hidden=tuple(about["hidden"]))
-        design = replace(
-            made._designed(recipe, int(about["members"])),
-            embedded=tuple(about["embedded"]),
-        )
+        embedded = tuple(about["embedded"])
+        design = made._designed(recipe, int(about["members"]), embedded)
         wanted = {s.name: s.shape for s in nets(design).network().values}
         if wanted != {s.name: v.shape for s, v in model.values.items()}:
             raise FileFormatError("its values are not those of its settings' network")
