@@ -35,6 +35,7 @@ from kokuban.estimators.tabular.network import (
     slopes,
     together,
 )
+from kokuban.estimators.tabular.numbers import Numbers
 from kokuban.estimators.tabular.recipe import (
     ACTIVATIONS as USUAL,
     EMBEDDED_COLUMNS,
@@ -137,6 +138,7 @@ class TabularEstimator(TabularSettings):
     n_features_in_: int
     n_iter_: int
     _design: Design
+    _numbers: Numbers | None = None  # for arrays, once it is fitted
 
     @abstractmethod
     def _learn_target(self, y: Any) -> np.ndarray:
@@ -395,7 +397,7 @@ class TabularEstimator(TabularSettings):
         return Run(self._design, train, held, judge, plan).go()
 
     def _set_model(self, design: Design, values: Arrays, calibrated: Arrays) -> None:
-        self._design = design
+        self._design, self._numbers = design, Numbers.of(self.encoder_)
         network = nets(design).network()
         self.model_ = Model.from_network(network, {**values, **calibrated}, np.float32)
 
@@ -415,15 +417,11 @@ class TabularEstimator(TabularSettings):
         """New data as a matrix for the network."""
         if "encoder_" not in vars(self):  # check_is_fitted takes longer than the network
             check_is_fitted(self, "encoder_")
-        encoder = self.encoder_
-        if (
-            is_matrix(X)
-            and encoder.plain
-            and not encoder.named
-            and X.shape[1] == len(encoder.columns)
-            and np.isfinite(X).all()
-        ):
-            return encoder.transform_numbers(X)
+        numbers = self._numbers
+        if numbers is not None and is_matrix(X) and X.shape[1] == numbers.width:
+            x = numbers(X)
+            if x is not None:
+                return x
         return self._encoded_slowly(X)
 
     def _encoded_slowly(self, X: Any) -> np.ndarray:
