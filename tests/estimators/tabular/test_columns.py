@@ -329,7 +329,7 @@ def test_arrays_of_numbers_are_encoded_as_frames_are(x: np.ndarray) -> None:
     encoder, _ = Encoder.fit(read(x))
     numbers = Numbers.of(encoder)
     assert numbers is not None
-    for rows in (x, x[:1], x[::-1], x[3:4].astype(np.float32).astype(np.float64)):
+    for rows in (x, x[:1], x[::-1]):
         found = numbers(rows)
         wanted = encoder.transform(read(rows))
         assert found is not None
