@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kokuban.cli.show import note
+from kokuban.cli.show import columns, note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import (
     ExpressionError,
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     """Make worksheets as the options say; the exit code."""
     made = _made(args)
     if args.output is None:
-        print(KINDS[".txt"](made, args.key), end="")
+        print("\n".join(writing.text(w, args.key, columns()) for w in made), end="")
         return 0
     path = Path(args.output)
     if path.suffix.lower() in KINDS:

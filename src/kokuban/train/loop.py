@@ -21,7 +21,7 @@ from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
 from kokuban.run.plan import Plan
-from kokuban.train.native import Native, native_for, training_plan
+from kokuban.train.native import BOUT, Native, native_for, training_plan
 from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
@@ -240,6 +240,7 @@ def one_pass(
     after_step: Callable[[int, float], None] | None = None,
     every: int | None = None,
     asked: Callable[[], bool] | None = None,
+    left: Callable[[], float] | None = None,
 ) -> float:
     """One pass over the given rows, in their order; the mean loss over them.
 
@@ -249,6 +250,7 @@ def one_pass(
     step on NumPy, a few times a second on the native engine, and in any case when the
     number of steps is a multiple of `every`. Where `asked` says so, a long step on the
     native engine is broken off without a trace, and `after_step` called to end the pass.
+    `left` gives the seconds after which `after_step` must be called again at the latest.
     """
     native = trainer.native(data, size) if trainer.engine != "numpy" else None
     if native is not None:
@@ -264,6 +266,7 @@ def one_pass(
             after_step,
             every,
             asked,
+            left,
         )
     for number, (first, stop) in enumerate(batches(len(rows), size)):
         if number < start:
@@ -289,6 +292,7 @@ def _native_pass(
     after_step: Callable[[int, float], None] | None,
     every: int | None,
     asked: Callable[[], bool] | None,
+    left: Callable[[], float] | None,
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
     for first, last, part, places in _pieces(data, rows, size, done):
@@ -300,8 +304,9 @@ def _native_pass(
             rates = np.full(len(steps), rate if not callable(rate) else 0.0)
             if callable(rate):
                 rates[:] = [rate(k) for k in steps]
+            seconds = BOUT if left is None else left()
             more, total, loss = native.bout(
-                done - first, stop - first, rates, total, asked
+                done - first, stop - first, rates, total, asked, seconds
             )
             done += more
             if not np.isfinite(loss):

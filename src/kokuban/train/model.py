@@ -400,7 +400,7 @@ class Model:
             return None
         try:
             self._prepared = Prediction(
-                self._output.outputs[0], inputs[0], self._values, self.dtype
+                self._measured[1], inputs[0], self._values, self.dtype
             )
         except NotLowered:
             return None
