@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from kokuban.errors import SettingError
-from kokuban.explain import pages
+from kokuban.explain import pages, pictures
 from kokuban.explain.backward import Tape, tape
 from kokuban.explain.numbers import Matrix
 from kokuban.explain.page import Page, Step
@@ -71,12 +71,12 @@ class Derivation:
         return pages.html(self.page)
 
     def svg(self) -> str:
-        """The page's formulas as one SVG picture (needs kokuban[pictures])."""
-        return pages.svg(self.page)
+        """The page as one SVG picture (needs kokuban[pictures])."""
+        return pictures.svg(self.page)
 
     def png(self, zoom: int = 2) -> bytes:
         """The same picture as PNG, `zoom` times as large (needs kokuban[pictures])."""
-        return pages.png(self.page, zoom)
+        return pictures.png(self.page, zoom)
 
     def python(self) -> str:
         """A NumPy program of the forward and the backward pass, needing nothing else."""

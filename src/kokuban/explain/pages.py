@@ -1,16 +1,13 @@
-"""A page as Markdown, LaTeX, HTML and pictures; terminal.py has it as text."""
+"""A page as Markdown, LaTeX and HTML; terminal.py and pictures.py do the rest."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from importlib import import_module
-from typing import Any
 
-from kokuban.errors import SettingError
 from kokuban.explain.latex import escaped, latex as in_latex
-from kokuban.explain.layout import Box, Row, Struck, sign
+from kokuban.explain.layout import Struck, sign
 from kokuban.explain.mathml import mathml
 from kokuban.explain.page import Line, Page, Part, Prose
 from kokuban.explain.phrases import LANGUAGES
@@ -88,6 +85,7 @@ def latex(page: Page, document: bool = False) -> str:
         return body
     extra = JAPANESE if page.lang == "ja" else ""
     head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
+    head += "\\clubpenalty=10000 \\displaywidowpenalty=10000\n"  # a step stays together
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 
@@ -218,58 +216,3 @@ def article(page: Page) -> str:
         out.append("</li>")
     out.append("</ol></article>")
     return "\n".join(out)
-
-
-# ---------------------------------------------------------------- pictures
-
-MARGIN, GAP = 12.0, 14.0
-
-
-def svg(page: Page) -> str:
-    """The page's formulas as one SVG picture, drawn by ziamath."""
-    ziamath = _pictures("ziamath")
-    y, widest, parts = MARGIN, 0.0, list[str]()
-    for line in page.lines():
-        picture = ziamath.Math(_flat(line))
-        width, height = picture.getsize()
-        inner: str = picture.svg()
-        parts.append(f'<svg x="{MARGIN}" y="{y:.1f}"{inner[inner.index("<svg") + 4 :]}')
-        if line.left is None:  # struck out: its own stroke is a matter of style sheets
-            middle = y + height / 2
-            parts.append(
-                f'<line x1="{MARGIN}" x2="{MARGIN + width:.1f}" y1="{middle:.1f}" '
-                f'y2="{middle:.1f}" stroke="#b3261e" stroke-width="2"/>'
-            )
-        y += height + GAP
-        widest = max(widest, width)
-    size = f"{widest + 2 * MARGIN:.0f}", f"{y:.0f}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="0 0 {size[0]} {size[1]}">\n' + "\n".join(parts) + "\n</svg>\n"
-    )
-
-
-def png(page: Page, zoom: int) -> bytes:
-    """The same picture on white, `zoom` times as large, drawn by resvg."""
-    drawn: bytes = _pictures("resvg_py").svg_to_bytes(
-        svg_string=svg(page), background="white", zoom=zoom
-    )
-    return bytes(drawn)
-
-
-def _pictures(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        raise SettingError(
-            f"Pictures need {module}: pip install kokuban[pictures]."
-        ) from None
-
-
-def _flat(line: Line) -> str:
-    items: list[Box] = [] if line.left is None else [line.left]
-    for part in line.parts:
-        if items:
-            items.append(sign(part.relation))
-        items.append(part.box)
-    return mathml(Row(tuple(items)))

@@ -8,6 +8,7 @@ moment leaves either the old values or the new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,20 +57,27 @@ class Trainer:
     ) -> None:
         self.parameters = symbols([loss], "parameter")
         self.layers, self.dtype, self.seed = layers, dtype, seed
-        stable, shown = simplify_all([loss, loss if reported is None else reported])
-        rule = optimizer.updates(self.parameters, grad(stable, self.parameters))
+        simple: dict[Expr, Expr] = {}
+        stable, shown = simplify_all(
+            [loss, loss if reported is None else reported], simple
+        )
+        raw = grad(stable, self.parameters, simplify=False)  # the new values will be
+        rule = optimizer.updates(self.parameters, raw)
         assigned = {**rule.assignments, **(updates or {})}
         self._assigned = list(assigned)
         self._rate, self._step = rule.rate, rule.step
         self.loss = stable
-        self._outputs = simplify_all([shown, *assigned.values()])
-        self._program = Program(self._outputs)
+        self._outputs = simplify_all([shown, *assigned.values()], simple)
         self.engine = engine
         self._native: Native | None = None
         slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
         self._state: State | None = State(0, {**slots, **start})
+
+    @cached_property
+    def _program(self) -> Program:
+        return Program(self._outputs)
 
     @property
     def state(self) -> State:

@@ -79,19 +79,19 @@ class Model:
         self._prepared: Prediction | None = None
 
     @cached_property
-    def _simple(self) -> list[Expr]:
-        """What is measured, and the output where there is one; made when first asked."""
+    def _measured(self) -> list[Expr]:
+        """The loss, and the output where there is one."""
         network = self.network
-        given = [network.evaluation, network.output]
-        return simplify_all([e for e in given if e is not None])
+        output = [] if network.output is None else [network.output]
+        return simplify_all([network.evaluation, *output])
 
     @cached_property
     def _compiled(self) -> Compiled:
-        return Compiled(self._simple)
+        return Compiled(self._measured)
 
     @cached_property
     def _output(self) -> Compiled:
-        return Compiled(self._simple[1:])
+        return Compiled(self._measured[1:])
 
     @classmethod
     def from_network(
@@ -395,7 +395,7 @@ class Model:
             return None
         try:
             self._prepared = Prediction(
-                self._simple[1], inputs[0], self._values, self.dtype
+                self._measured[1], inputs[0], self._values, self.dtype
             )
         except NotLowered:
             return None
