@@ -252,6 +252,9 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
         return logarithm
 
     def _labels(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_ == "multiclass":  # as inverse_transform does
+            most: np.ndarray = self.classes_[y.argmax(axis=1)]
+            return most
         outputs = y.ravel() if self.n_outputs_ == 1 else y
         labels: np.ndarray = self._label_binarizer.inverse_transform(outputs)
         return labels
