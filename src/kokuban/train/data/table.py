@@ -19,6 +19,7 @@ from kokuban.errors import (
 )
 from kokuban.train.data import delimited, parquet
 from kokuban.train.data.files import FilePath
+from kokuban.train.data.numerals import FORMS, MARKS
 from kokuban.train.data.text import pieces
 
 if TYPE_CHECKING:
@@ -151,11 +152,10 @@ def as_numbers(cells: pl.Series, commas: str = "") -> pl.Series:
         return cells
     if commas:
         cells = cells.cast(pl.String)
-        form = THOUSANDS if commas == "thousands" else DECIMAL
-        group, point = (",", ".") if commas == "thousands" else (".", ",")
+        group, point = MARKS[commas]
         plain = cells.str.replace_all(group, "", literal=True)
         plain = plain.str.replace(point, ".", literal=True)
-        right = cells.str.contains(form)
+        right = cells.str.contains(FORMS[commas])
         cells = pl.select(pl.when(right).then(plain)).to_series()
     return cells.cast(pl.Float64, strict=False)
 
@@ -167,17 +167,8 @@ def is_numeric(cells: pl.Series, commas: str = "") -> bool:
     )
 
 
-# 1,234,567.8 and 12.5; then 1.234.567,8 and 12,5
-THOUSANDS = r"^[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?$"
-DECIMAL = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
-
-
 def commas_in(cells: pl.Series) -> str:
-    """What commas are in a column of text that with them is numbers, else "".
-
-    "thousands" where every cell may be read so: 1,234 is 1234. Else "decimal" where every
-    cell may: 12,5 is 12.5, and 1.234,5 is 1234.5.
-    """
+    """What commas are in a column of text, as `numerals.commas_in` tells."""
     import polars as pl
 
     if cells.dtype != pl.String:
@@ -185,7 +176,7 @@ def commas_in(cells: pl.Series) -> str:
     present = cells.drop_nulls()
     if not present.str.contains(",", literal=True).any():
         return ""
-    for commas, form in (("thousands", THOUSANDS), ("decimal", DECIMAL)):
+    for commas, form in FORMS.items():
         if present.str.contains(form).all():
             return commas
     return ""
