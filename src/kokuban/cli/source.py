@@ -6,8 +6,9 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,20 @@ from kokuban.cli.coding import (
     ImageCoding,
     Matrix,
     Rows,
+    Scale,
     TableCoding,
     digits,
+    encoded,
     levels_of,
+    placed,
 )
 from kokuban.errors import DataError, SettingError
-from kokuban.train.data import TableEncoder, read_idx_pair, read_table
+from kokuban.train.data import Table, Target, fit_target, read_idx_pair, read_table
 from kokuban.train.data.files import opened
 from kokuban.train.data.table import listed
+
+if TYPE_CHECKING:
+    from kokuban.estimators.tabular.encoder import Encoder
 
 IntArray = NDArray[np.intp]
 
@@ -61,13 +68,18 @@ class Source:
         )
         return re.sub(r"[-.]?(images)?[-.]idx\d[-.]ubyte$", "", stem) or "model"
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is one table, and no images."""
+        return len(self.files) == 1 and self.files[0] != DIGITS
+
     def open(self) -> Data:
         """The data, split and encoded."""
         if not 0 <= self.test_fraction < 1:
             raise SettingError(
                 f"--test-fraction is at least 0 and below 1, not {self.test_fraction}."
             )
-        if len(self.files) == 1 and self.files[0] != DIGITS:
+        if self.is_table:
             return self._table(self.files[0])
         if self.task == "regression" or self.target is not None:
             raise SettingError(
@@ -83,24 +95,29 @@ class Source:
                 "Say which column to predict, with --target. The columns of "
                 f"{path}: {listed(table.columns)}."
             )
-        # What the target is, all rows say; how to scale, only those to learn from.
-        whole = TableEncoder.fit(table, self.target, self.task)
-        t = whole.encode_target(table)
-        learn, held = split(
-            t, self.test_fraction, self.seed, bool(whole.labels), "--test-fraction"
-        )
-        encoder = TableEncoder.fit(table.take(learn), self.target, whole.task)
-        reason = whole.target.reason  # why all rows ask for this task
+        position = table.position(self.target)
+        if len(table.columns) == 1:
+            raise DataError(
+                f"{path}: there is nothing to predict {table.columns[0]!r} from: it is "
+                "the only column."
+            )
+        target = fit_target(table, position, self.task)
+        y = target.read(table, position)
+        classes = target.task == "classification"
+        labels, t = np.unique(y, return_inverse=True) if classes else (y[:0], y)
+        learn, held = split(t, self.test_fraction, self.seed, classes, "--test-fraction")
+        inputs = table.without(position)
+        encoder, x = _fitted(inputs.take(learn))
         coding = TableCoding(
-            replace(encoder, target=replace(encoder.target, reason=reason))
+            encoder, target, table.header, tuple(labels.tolist()), _scale(y, classes)
         )
         about = "with a header" if table.header else "no header: columns by number"
         return Data(
             coding,
             f"{len(table):,} rows, {len(table.columns)} columns ({about})",
-            coding.encoder.describe(),
-            coding.rows(table.take(learn)),
-            coding.rows(table.take(held)) if len(held) else None,
+            described(encoder, target, y[learn]),
+            Rows(x, t[learn]),
+            Rows(encoded(encoder, inputs.take(held)), t[held]) if len(held) else None,
         )
 
     def _images(self) -> Data:
@@ -130,6 +147,37 @@ class Source:
         return levels_of(x), labels, 255
 
 
+def _fitted(table: Table) -> tuple[Encoder, Matrix]:
+    """What a table's columns become, and what they are then."""
+    from kokuban.estimators.tabular.encoder import Encoder
+    from kokuban.estimators.tabular.frame import read
+
+    with placed(table):
+        return Encoder.fit(read(table.frame))
+
+
+def _scale(y: NDArray[Any], classes: bool) -> Scale | None:
+    """That of a quantity, for a network that has none of its own."""
+    return None if classes else Scale(float(y.mean()), float(y.std()))
+
+
+def described(
+    encoder: Encoder, target: Target, y: NDArray[Any]
+) -> list[tuple[str, str, str]]:
+    """(name, kind, detail) of each column, the target last."""
+    middle: dict[int, float] = {}
+    for origin, median in zip(encoder.origins, encoder.scaling.medians, strict=True):
+        middle.setdefault(int(origin), float(median))
+    told = []
+    for number, column in enumerate(encoder.columns):
+        detail = column.detail
+        if column.kind == "numeric" and number in middle:
+            around = f"median {middle[number]:.6g}"
+            detail = f"{around}; {detail}" if detail else around
+        told.append((column.name, column.kind, detail))
+    return [*told, (target.name, "target", target.told(y))]
+
+
 @dataclass(frozen=True)
 class Data:
     """Data to learn from.
@@ -155,7 +203,7 @@ class Data:
 
 
 def split(
-    t: NDArray[np.int64] | NDArray[np.float32],
+    t: NDArray[Any],
     fraction: float,
     seed: int,
     classes: bool,

@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -52,7 +52,7 @@ from kokuban.estimators.tabular.training import (
     run_scores,
 )
 from kokuban.expr import Symbol, symbols
-from kokuban.train.history import History
+from kokuban.train.history import History, Record
 from kokuban.train.loop import Arrays
 from kokuban.train.model import Model
 
@@ -132,6 +132,7 @@ class TabularEstimator(TabularSettings):
     best_epochs_: tuple[int, ...]
     n_features_in_: int
     n_iter_: int
+    _watch: Callable[[int, int, Record], None] | None = None  # run, of how many; epoch
     _design: Design
 
     @abstractmethod
@@ -174,6 +175,32 @@ class TabularEstimator(TabularSettings):
         check_consistent_length(keys, range(frame.rows))
         self.encoder_, x = Encoder.fit(frame, self._categorical(frame))
         _say_doubts(self.columns_)
+        return self._learn(x, keys, sample_weight, validation, began)
+
+    def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Any:
+        """Fit on rows x (rows, outputs) float32 that an encoder has made, with targets y.
+
+        x may be a memory-mapped file: its rows are read where they lie.
+        """
+        began, nothing = time.perf_counter(), (None, None, None)
+        self._require_settings(nothing)
+        keys = self._learn_target(y)
+        check_consistent_length(keys, x)
+        self.encoder_, self.n_features_in_ = encoder, len(encoder.columns)
+        if encoder.named:
+            names = [column.name for column in encoder.columns]
+            self.feature_names_in_ = np.array(names, dtype=object)
+        return self._learn(x, keys, None, nothing, began)
+
+    def _learn(
+        self,
+        x: np.ndarray,
+        keys: np.ndarray,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        began: float,
+    ) -> Any:
+        """Fit on encoded rows x with keys of the target."""
         rows, keys = self._rows(x, keys, sample_weight)
         recipe = self._recipe()
         seed = int(check_random_state(self.random_state).randint(1 << 31))
@@ -183,14 +210,22 @@ class TabularEstimator(TabularSettings):
         learned, held = [], []
         for number, (train, others) in enumerate(parts):
             plan = self._plan(recipe, [seed, number], clock.next())
+            plan = replace(plan, watch=self._watched(number, len(parts) + self.refit))
             learned.append(self._run(train, others, plan))
             if others is not None:
                 scores = self._scores(learned[-1], others.x)
                 held.append(Held(scores, others))
+            if learned[-1].history.stopped == "interrupted":
+                break
         self._finish(
             learned, held, rows, recipe, self._plan(recipe, [seed, 999], clock.next())
         )
         return self
+
+    def _watched(self, run: int, runs: int) -> Callable[[Record], None] | None:
+        """What hears of each epoch of one of the runs."""
+        watch = self._watch
+        return None if watch is None else lambda record: watch(run, runs, record)
 
     def _require_settings(self, validation: tuple[Any, Any, Any]) -> None:
         self._validate_params()
@@ -378,7 +413,7 @@ class TabularEstimator(TabularSettings):
         self.histories_ = tuple(run.history for run in learned)
         self.best_epochs_ = tuple(e for run in learned for e in run.epochs)
         self.n_iter_ = max(len(history) for history in self.histories_)
-        if self.refit:
+        if self.refit and learned[-1].history.stopped != "interrupted":
             stop = max(1, round(float(np.mean(self.best_epochs_))))
             learned = [self._run(rows, None, replace(plan, stop=stop, patience=None))]
             self.histories_ = (*self.histories_, learned[0].history)
@@ -499,11 +534,14 @@ class TabularEstimator(TabularSettings):
         own = self.model_
         return Model.from_network(own.network, own.values, own.dtype)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the fitted estimator as one safetensors file, atomically.
 
-        `kokuban.estimators.load` gives it back and runs no code. Raises StorageError
-        where the file cannot be written, SettingError for a setting that no file holds.
+        `kokuban.estimators.load` gives it back and runs no code. `extra` are JSON values
+        by name that stand in the file beside it. Raises StorageError where the file
+        cannot be written, SettingError for a setting that no file holds.
         """
         check_is_fitted(self, "model_")
         names = getattr(self, "feature_names_in_", None)
@@ -522,7 +560,7 @@ class TabularEstimator(TabularSettings):
             "feature_names": None if names is None else names.tolist(),
             "own": self._own_description(),
         }
-        self.model_.save(path, extra={KEY: about})
+        self.model_.save(path, extra={**(extra or {}), KEY: about})
 
     @classmethod
     def restored(cls, about: Mapping[str, Any], model: Model) -> Any:

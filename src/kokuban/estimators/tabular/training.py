@@ -18,7 +18,7 @@ from kokuban.estimators.tabular.network import Design, Nets, begin, nets, scorin
 from kokuban.estimators.tabular.recipe import BETA2, EMBEDDING, FACTORS
 from kokuban.expr import Symbol
 from kokuban.optim import Adam, LogCosine, Progress
-from kokuban.train.history import History
+from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Arrays, Trainer, one_pass, shuffled
 from kokuban.train.network import WEIGHTS
@@ -65,6 +65,7 @@ class Plan:
     seed        of start values and order
     deadline    on time.perf_counter, or None
     verbose     whether each epoch is printed
+    watch       hears the record of each epoch
     """
 
     epochs: int
@@ -75,6 +76,7 @@ class Plan:
     stop: int | None = None
     deadline: float | None = None
     verbose: bool = False
+    watch: Callable[[Record], None] | None = None
 
 
 @dataclass(slots=True)
@@ -227,6 +229,8 @@ class Run:
                 learned.values[k] = {s: values[s] for s in made.members[k]}
         record["seconds"] = time.perf_counter() - began
         learned.history.epochs.append(record)
+        if self.plan.watch is not None:
+            self.plan.watch(record)
         if self.plan.verbose:
             shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k != "epoch")
             print(f"Epoch {epoch}: {shown}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
 # A cell that holds one of these has no value. Capitals matter: Na is sodium.
 MISSING = ("", "?", "NA", "NaN", "nan", "NAN", "null", "Null", "NULL")
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 MAX_LISTED = 30  # names of columns in a message
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a table; what its columns mean is for `TableEncoder` to decide.
+    """Rows of a table; what its columns mean is not decided here.
 
     columns: their names: the header's, or "1", "2", ... where there is none.
     frame: a polars DataFrame of numbers and strings, null where a value is missing.
@@ -109,13 +108,12 @@ class Table:
 
         commas: what they are in this column's cells, as `commas_in` tells.
 
-        Raises DataError for a cell that is not a number, or not finite in float32, the
-        type that training runs in.
+        Raises DataError for a cell that is not a finite number.
         """
         cells = self.frame.to_series(position)
         values = as_numbers(cells, commas)
         x: NDArray[np.float64] = values.to_numpy()
-        wrong = np.abs(x) > FLOAT32_MAX
+        wrong = np.isinf(x)
         if values.null_count() > cells.null_count():
             wrong |= (values.is_null() & cells.is_not_null()).to_numpy()
         if wrong.any():
@@ -126,11 +124,20 @@ class Table:
             )
         return x
 
+    def without(self, position: int) -> Table:
+        """The table without the column that stands at `position`."""
+        names = (*self.columns[:position], *self.columns[position + 1 :])
+        return replace(self, columns=names, frame=self.frame.select(names))
+
+    def renamed(self, names: Sequence[str]) -> Table:
+        """The table with other names for its columns."""
+        named = _named(self.frame.clone(), tuple(names))
+        return replace(self, columns=tuple(names), frame=named)
+
     def take(self, rows: ArrayLike) -> Table:
         """The table of the given rows (numbers from 0, or a mask), in that order."""
         chosen = np.arange(len(self))[np.asarray(rows)]
-        frame, lines = self.frame[chosen], self.lines[chosen]
-        return Table(self.columns, frame, lines, self.header, self.path, self.in_lines)
+        return replace(self, frame=self.frame[chosen], lines=self.lines[chosen])
 
 
 def quoted(cell: object) -> str:
@@ -201,11 +208,7 @@ def read_table(
             if not kept:
                 numeric |= names
             texts |= set(frame.columns) - names
-            kept.append(
-                Table(
-                    batch.columns, frame, batch.lines, batch.header, path, batch.in_lines
-                )
-            )
+            kept.append(replace(batch, frame=frame))
         if len(kept) == 1 or not texts & numeric:
             return _joined(kept)
 
@@ -213,8 +216,8 @@ def read_table(
 def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, set[str]]:
     """The frame with its columns of numbers as numbers, and the names of these.
 
-    Columns named in `texts` are left as they are. A number that training could not use
-    stays text, as it stands in the file.
+    Columns named in `texts` are left as they are. An infinity stays text, as it stands in
+    the file.
     """
     import polars as pl
 
@@ -223,7 +226,7 @@ def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, s
     if not strings:
         return frame, set(kinds)
     values = frame.select(pl.col(strings).cast(pl.Float64, strict=False))
-    usable = values.select(pl.all().abs().le(FLOAT32_MAX).sum()).row(0)
+    usable = values.select(pl.all().is_finite().sum()).row(0)
     present = frame.select(pl.col(strings).count()).row(0)
     every = zip(strings, usable, present, strict=True)
     numeric = [name for name, right, of in every if right == of]
@@ -237,13 +240,10 @@ def _joined(parts: list[Table]) -> Table:
     first = parts[0]
     if len(parts) == 1:
         return first
-    return Table(
-        first.columns,
-        pl.concat([part.frame for part in parts], rechunk=True),
-        np.concatenate([part.lines for part in parts]),
-        first.header,
-        first.path,
-        first.in_lines,
+    return replace(
+        first,
+        frame=pl.concat([part.frame for part in parts], rechunk=True),
+        lines=np.concatenate([part.lines for part in parts]),
     )
 
 
