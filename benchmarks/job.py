@@ -37,8 +37,15 @@ class Job:
 
     @property
     def rate(self) -> float:
-        """The learning rate."""
-        return RATES[self.optimizer]
+        """The learning rate.
+
+        Adam's steps are as long as the rate, whatever the gradient: in wide nets they are
+        shorter, or rounding errors would tell the libraries apart after a few of them.
+        """
+        rate = RATES[self.optimizer]
+        if self.optimizer == "adam":
+            rate *= min(1.0, 256 / max(self.sizes[1:]))
+        return rate
 
     @property
     def flop(self) -> float:

@@ -24,6 +24,7 @@ from kokuban.explain.calculus import Calculus
 from kokuban.explain.entries import prove
 from kokuban.explain.folding import Folding
 from kokuban.explain.phrases import LANGUAGES
+from kokuban.explain.terminal import sentence
 from kokuban.expr import Expr, Symbol, substitute, symbol, symbols
 from kokuban.op import operations
 from kokuban.ops import COMPOSITES
@@ -282,8 +283,8 @@ def test_languages_say_the_same_things() -> None:
         assert language.words.keys() == en.words.keys()
         assert language.rules.keys() == en.rules.keys()
         assert language.pairs.keys() == en.pairs.keys()
-        for key, sentence in language.words.items():
-            assert set(re.findall(r"\\[\da]", sentence)) == set(
+        for key, words in language.words.items():
+            assert set(re.findall(r"\\[\da]", words)) == set(
                 re.findall(r"\\[\da]", en.words[key])
             ), key
     for language in others:
@@ -345,7 +346,10 @@ def test_latex_compiles(tmp_path: Path) -> None:
 def test_pictures() -> None:
     pytest.importorskip("ziamath")
     d = kb.derive(L)
-    assert ElementTree.fromstring(d.svg()).tag.endswith("svg")
+    drawn = ElementTree.fromstring(d.svg())
+    said = {e.text for e in drawn.iter("{http://www.w3.org/2000/svg}text")}
+    assert {f"{step.number}  {step.rule}" for step in d.steps} <= said
+    assert sentence(d.steps[0].reason) in said
     pytest.importorskip("resvg_py")
     assert d.png().startswith(b"\x89PNG")
 

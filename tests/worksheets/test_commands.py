@@ -9,6 +9,7 @@ import pytest
 
 from kokuban.cli import main
 from kokuban.cli.grade import safe
+from kokuban.lessons import NAMES
 
 NET = """
 X: N x 4; T: N x 3; W_1: 4 x 5; b_1: 1 x 5; W_2: 5 x 3; b_2: 1 x 3
@@ -72,6 +73,28 @@ def test_one_answer_in_japanese(class_, capsys):
     assert "読み取れない" in out
     assert "^" in out
     assert "無解答" in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lesson_and_its_key_graded(tmp_path, monkeypatch, capsys, name):
+    """A sheet for each board that has gradients; the key gets all the points."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["worksheet", name, "-o", "class", "--key"]) == 0
+    forms = sorted(Path("class/teacher").glob("*.txt"))
+    assert forms
+    capsys.readouterr()
+    for form in forms[:3]:
+        assert main(["grade", "class/teacher/sheets.json", str(form)]) == 0
+        assert "0 wrong, 0 not readable, 0 empty" in capsys.readouterr().out
+
+
+def test_one_board_of_a_lesson(capsys):
+    assert main(["worksheet", "two-layer/regression-relu", "--level", "3"]) == 0
+    assert "y₁ = (2)" in capsys.readouterr().out
+    assert main(["worksheet", "softmax/shift"]) == 1
+    assert "no loss" in capsys.readouterr().err
+    assert main(["worksheet", "softmax/on"]) == 1
+    assert "Unknown board of softmax 'on'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("end", ["html", "tex", "txt", "json"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kokuban.cli.show import note
+from kokuban.cli.show import columns, note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import (
     DataError,
@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
         entry=args.entry,
         names=names,
     )
-    written = KINDS[kind](derivation)
     if args.output is None:
-        print(written, end="")
+        print(derivation.text(columns()), end="")
         return 0
+    written = KINDS[kind](derivation)
     content = written if isinstance(written, bytes) else written.encode()
     write_atomically(args.output, content)
     note(f"{len(derivation.steps)} steps, written to {args.output}")

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from kokuban.cli.show import note
+from kokuban.cli.show import columns, note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import SettingError, StorageError
 from kokuban.explain.phrases import LANGUAGES
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     found = lesson(args.name)
     if args.output is None:
-        print(writers.text(writers.tell(found, args.lang)), end="")
+        print(writers.text(writers.tell(found, args.lang), columns()), end="")
         return 0
     files = _files(found, args.lang, args.output)
     for path, content in files.items():

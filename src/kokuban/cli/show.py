@@ -7,6 +7,8 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from kokuban.explain.terminal import LEAST, WIDTH
+
 LABEL = 9  # columns that the label at the left takes
 MAX_LISTED = 12  # columns of a table that are listed one by one
 
@@ -35,6 +37,13 @@ class Show:
     def _print(self, text: str, indent: str) -> None:
         wrapped = _wrapped(text, indent, self.stream.isatty())
         print(wrapped, file=self.stream, flush=True)
+
+
+def columns() -> int:
+    """How wide to print a page: as the terminal is, within reason; 88 into a file."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return min(max(shutil.get_terminal_size().columns, LEAST), WIDTH)
 
 
 def note(text: str) -> None:

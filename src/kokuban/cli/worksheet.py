@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from kokuban.cli.show import note
+from kokuban.cli.show import columns, note
 from kokuban.cli.writing import require_writable
-from kokuban.errors import SettingError, StorageError, unknown
+from kokuban.errors import (
+    ExpressionError,
+    FormulaError,
+    SettingError,
+    StorageError,
+    unknown,
+)
+from kokuban.explain import derive
 from kokuban.explain.derivation import LAYOUTS
 from kokuban.explain.phrases import LANGUAGES
 from kokuban.expr import Expr
 from kokuban.formula import Board, board
+from kokuban.lessons import NAMES, boards
 from kokuban.train.files import write_atomically
 from kokuban.worksheets import Worksheet, answers, two_layer, worksheet, writing
 from kokuban.worksheets.making import LEVELS
@@ -21,8 +30,10 @@ from kokuban.worksheets.variants import variants
 
 LONG = """\
 Make a fill-in-the-blank worksheet out of a derivation, with a form for the answers and
-the answer key. WHAT is a board, FILE.kb, or a named worksheet: two-layer, the network
-with one hidden layer from the forward pass to every entry of every gradient.
+the answer key. WHAT is a board, FILE.kb; a lesson (`kokuban lesson` lists them), which
+gives a worksheet for each of its boards; or one board of it, as in softmax/one. two-layer
+is one long worksheet: the network with one hidden layer from the forward pass to every
+entry of every gradient.
 
 OUTPUT is a folder, or a file whose name ends in .html, .tex, .txt or .json (the file that
 `kokuban grade` reads: it holds the answers). In a folder, what holds answers is in its
@@ -34,6 +45,8 @@ examples:
   kokuban worksheet net.kb --level 3 --lang ja -o sheet.html
   kokuban worksheet net.kb --blank H_1 --blank dL/dW_1 -o sheet.tex --key
   kokuban worksheet net.kb --variants 40 --seed 7 -o class --key
+  kokuban worksheet tied-autoencoder --lang ja -o lesson --key
+  kokuban worksheet softmax-cross-entropy/net --numbers
   kokuban worksheet two-layer --lang ja -o deck"""
 
 Made = Sequence[Worksheet]
@@ -50,7 +63,7 @@ def options(command: argparse.ArgumentParser) -> None:
     """The command's options."""
     command.set_defaults(run=run)
     add = command.add_argument
-    add("what", metavar="WHAT", help=f"FILE.kb, or {', '.join(two_layer.NAMES)}")
+    add("what", metavar="WHAT", help="FILE.kb, LESSON, LESSON/BOARD, or two-layer")
     add("--wrt", action="append", metavar="NAME", help="derive by this parameter only")
     add(
         "--level",
@@ -85,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     """Make worksheets as the options say; the exit code."""
     made = _made(args)
     if args.output is None:
-        print(KINDS[".txt"](made, args.key), end="")
+        print("\n".join(writing.text(w, args.key, columns()) for w in made), end="")
         return 0
     path = Path(args.output)
     if path.suffix.lower() in KINDS:
@@ -147,9 +160,6 @@ def _made(args: argparse.Namespace) -> Made:
             two_layer.sheet(args.what, lang=args.lang, seed=args.seed + k, id=own)
             for k, own in enumerate(_ids(args.what, args))
         ]
-    given = _board(args.what)
-    several = [given] if args.variants == 1 else variants(given, args.variants, args.seed)
-    ids = _ids(Path(args.what).stem, args)
     return [
         worksheet(
             one,
@@ -162,8 +172,15 @@ def _made(args: argparse.Namespace) -> Made:
             seed=args.seed + k,
             id=own,
         )
-        for k, (one, own) in enumerate(zip(several, ids, strict=True))
+        for stem, given in _boards(args.what).items()
+        for k, (one, own) in enumerate(
+            zip(_several(given, args), _ids(stem, args), strict=True)
+        )
     ]
+
+
+def _several(given: Board, args: argparse.Namespace) -> Iterable[Board]:
+    return [given] if args.variants == 1 else variants(given, args.variants, args.seed)
 
 
 def _ids(stem: str, args: argparse.Namespace) -> list[str]:
@@ -173,11 +190,28 @@ def _ids(stem: str, args: argparse.Namespace) -> list[str]:
     return [f"{own}-{k + 1}" for k in range(args.variants)]
 
 
-def _board(what: str) -> Board:
-    """The board in a file. A lesson's board would be found here by the lesson's name."""
-    if Path(what).suffix != ".kb":
-        raise unknown("worksheet", what, [*two_layer.NAMES, "FILE.kb"])
-    return board(Path(what))
+def _boards(what: str) -> Mapping[str, Board]:
+    """The boards to make worksheets of, by the stems of their ids."""
+    path = Path(what)
+    if path.suffix == ".kb":
+        return {path.stem: board(path)}
+    name, slash, own = what.partition("/")
+    if name not in NAMES:
+        raise unknown("worksheet", what, [*NAMES, "FILE.kb"])
+    found = {re.sub(r"\W+", "-", b): one for b, one in boards(name).items()}
+    if slash:
+        if own not in found:
+            raise unknown(f"board of {name}", own, found)
+        return {f"{name}-{own}": found[own]}
+    return {f"{name}-{b}": one for b, one in found.items() if _has_gradients(one)}
+
+
+def _has_gradients(given: Board) -> bool:
+    try:
+        derive(given.loss)
+    except (FormulaError, ExpressionError):  # no loss on it, or nothing to derive by
+        return False
+    return True
 
 
 def _named(given: Board, name: str) -> Expr:

@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Any
 
 from kokuban.errors import SettingError
-from kokuban.explain import pages
+from kokuban.explain import pages, pictures
 from kokuban.explain.backward import Tape, tape
 from kokuban.explain.numbers import Matrix
 from kokuban.explain.page import Page, Step
 from kokuban.explain.phrases import Phrases
+from kokuban.explain.terminal import WIDTH, terminal
 from kokuban.explain.writer import Writer
 from kokuban.expr import Expr, Symbol, require, symbols
 
@@ -49,9 +50,13 @@ class Derivation:
             if g.of in wanted
         }
 
-    def text(self) -> str:
-        """The page for a terminal, with drawn matrices."""
-        return pages.text(self.page)
+    def text(self, width: int = WIDTH) -> str:
+        """The page for a terminal of `width` columns, with drawn matrices.
+
+        What cannot be cut, such as a matrix, may be wider. Raises SettingError for less
+        than 40 columns.
+        """
+        return terminal(width).page(self.page)
 
     def markdown(self) -> str:
         """The page as Markdown with LaTeX between dollar signs."""
@@ -66,12 +71,12 @@ class Derivation:
         return pages.html(self.page)
 
     def svg(self) -> str:
-        """The page's formulas as one SVG picture (needs kokuban[pictures])."""
-        return pages.svg(self.page)
+        """The page as one SVG picture (needs kokuban[pictures])."""
+        return pictures.svg(self.page)
 
     def png(self, zoom: int = 2) -> bytes:
         """The same picture as PNG, `zoom` times as large (needs kokuban[pictures])."""
-        return pages.png(self.page, zoom)
+        return pictures.png(self.page, zoom)
 
     def python(self) -> str:
         """A NumPy program of the forward and the backward pass, needing nothing else."""

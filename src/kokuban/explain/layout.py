@@ -230,7 +230,7 @@ def read(notation: str, *boxes: Box) -> Box:
 
 
 def _spaced(items: list[Box]) -> list[Box]:
-    """Signs that begin a formula close to what follows, functions apart from it."""
+    """Signs that begin a formula close to what follows, functions and sums apart."""
     found: list[Box] = []
     for item in items:
         before = found[-1] if found else None
@@ -241,7 +241,8 @@ def _spaced(items: list[Box]) -> list[Box]:
             item = sign("−")
         named = _is_function(before) and not isinstance(item, Fence) and item != sign("'")
         joined = _is_function(item) and not begins and before != sign("−")
-        if named or joined:
+        product = isinstance(item, Fraction) and isinstance(before, Fraction)
+        if named or joined or product or (_is_sum(before) and item != SPACE):
             found.append(SPACE)
         found.append(item)
     return found
@@ -255,6 +256,10 @@ def _is_function(box: Box | None) -> bool:
     while isinstance(box, Script):
         box = box.base
     return isinstance(box, Text) and box.kind == "function"
+
+
+def _is_sum(box: Box | None) -> bool:
+    return isinstance(box, Script) and box.base == sign(SIGNS["sum"])
 
 
 class _Reader:

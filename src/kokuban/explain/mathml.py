@@ -23,7 +23,7 @@ def mathml(box: Box, display: bool = False) -> str:
     """The formula as a `math` element."""
     block = ' displaystyle="true"' if display else ""
     return (
-        f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{_element(box)}</math>'
+        f'<math xmlns="http://www.w3.org/1998/Math/MathML"{block}>{_inside(box)}</math>'
     )
 
 
@@ -38,22 +38,27 @@ def _element(box: Box) -> str:
         case Script(base, lower, upper):
             return _script(base, lower, upper)
         case Root(body):
-            return f"<msqrt>{_element(body)}</msqrt>"
+            return f"<msqrt>{_inside(body)}</msqrt>"
         case Fence(left, body, right):
             ends = [_operator(s, _FENCE) for s in (left, right)]
-            return f"<mrow>{ends[0]}{_element(body)}{ends[1]}</mrow>"
+            return f"<mrow>{ends[0]}{_inside(body)}{ends[1]}</mrow>"
         case Grid(rows):
             return _grid(rows)
         case Term(key, body):
-            return f'<mrow data-term="{escape(key)}">{_element(body)}</mrow>'
+            return f'<mrow data-term="{escape(key)}">{_inside(body)}</mrow>'
         case Struck(body):
-            return f'<mrow class="struck">{_element(body)}</mrow>'
+            return f'<mrow class="struck">{_inside(body)}</mrow>'
         case Gap(count, width, answer):
             inner = f'<mspace width="{width * 0.6:.1f}em" height="1em"></mspace>'
             inner = inner if answer is None else _element(answer)
             label = f'<mtext class="count">({count})</mtext>'
             return f'<mrow class="gap">{label}{inner}</mrow>'
     raise TypeError(f"no box: {box!r}")
+
+
+def _inside(box: Box) -> str:
+    """The box in an element that is a row by itself."""
+    return "".join(map(_element, box.items)) if isinstance(box, Row) else _element(box)
 
 
 def _text(box: Text) -> str:

@@ -1,160 +1,22 @@
-"""A page as text, Markdown, LaTeX, HTML and pictures."""
+"""A page as Markdown, LaTeX and HTML; terminal.py and pictures.py do the rest."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
-from importlib import import_module
-from typing import Any
 
-from kokuban.errors import SettingError
-from kokuban.explain import text as in_text
 from kokuban.explain.latex import escaped, latex as in_latex
-from kokuban.explain.layout import Box, Row, Struck, Text, sign
+from kokuban.explain.layout import Struck, sign
 from kokuban.explain.mathml import mathml
-from kokuban.explain.page import Line, Page, Part, Prose, Step
+from kokuban.explain.page import Line, Page, Part, Prose
 from kokuban.explain.phrases import LANGUAGES
 from kokuban.explain.style import SCRIPT, STYLE
-
-WIDTH = 88  # columns of a terminal
-FORMULA = 60  # of them for a formula, before its shape
+from kokuban.explain.terminal import sentence
 
 
 def _word(page: Page, key: str) -> str:
     return LANGUAGES[page.lang].words[key]
-
-
-# ---------------------------------------------------------------- text
-
-
-def text(page: Page) -> str:
-    """The page for a terminal."""
-    out = filled(sentence(page.title), "  ")
-    out += [line for note in page.notes for line in filled(sentence(note), "")]
-    known = [f"{in_text.text(a)} {in_text.text(b)}" for a, b in page.symbols]
-    out += ["", *_wrapped(known)]
-    out += [line for f in page.forward for line in text_line(f, "  ")]
-    for step in page.steps:
-        out += ["", *_text_step(step)]
-    return "\n".join(line.rstrip() for line in out) + "\n"
-
-
-def _wrapped(words: Sequence[str]) -> list[str]:
-    lines = [" "]
-    for word in words:
-        if len(lines[-1]) + len(word) > WIDTH:
-            lines.append(" ")
-        lines[-1] += f" {word}  "
-    return lines
-
-
-def sentence(said: Prose) -> str:
-    """A sentence for a terminal."""
-    return "".join(p if isinstance(p, str) else in_text.text(p) for p in said)
-
-
-def _text_step(step: Step) -> list[str]:
-    reason = f": {sentence(step.reason)}" if step.reason else ""
-    out = filled(f"{step.number:>3}  {step.rule}{reason}", "     ")
-    for line in step.lines:
-        out += text_line(line, "     ")
-    if step.checked:
-        out += filled(f"     {sentence(step.checked)}", "     ")
-    for line in step.struck:
-        out += text_line(line, "     ")
-    for remark in step.remarks:
-        out += filled(f"     {sentence(remark)}", "     ")
-    return out
-
-
-def text_line(line: Line, indent: str) -> list[str]:
-    """A chain of equations: in one line where it fits, else one part to a line."""
-    whole = _equation(line.left, line.parts)
-    plain = not any(p.reason for p in line.parts)
-    fits = len(whole.lines) == 1 and in_text.width(whole.lines[0]) < FORMULA - 6
-    if plain and fits:
-        return _with_margin(whole, line.shape, (), indent)
-    left = in_text.beside([] if line.left is None else [in_text.block(line.left)])
-    blank = in_text.Block((" " * in_text.width(left.lines[left.base]),))
-    out: list[str] = []
-    for k, part in enumerate(line.parts):
-        first = left if k == 0 else blank
-        equals = [] if line.left is None else [in_text.block(sign(part.relation))]
-        start = in_text.beside([first, *equals])
-        used = in_text.width(start.lines[start.base])
-        pieces = _pieces(part.box, WIDTH - len(indent) - used)
-        for n, piece in enumerate(pieces):
-            last = n == len(pieces) - 1
-            before = start if n == 0 else in_text.Block((" " * used,))
-            own = in_text.beside([before, in_text.block(piece)])
-            shape = line.shape if last and k == len(line.parts) - 1 else None
-            out += _with_margin(own, shape, part.reason if last else (), indent)
-    return out
-
-
-def _with_margin(
-    block: in_text.Block, shape: Box | None, reason: Prose, indent: str
-) -> list[str]:
-    """A formula, at its right its shape and why; the why below where it is long."""
-    why = sentence(reason)
-    lines = [f"{indent}{line}" for line in block.lines]
-    base = lines[block.base]
-    if shape is not None:
-        base = f"{in_text.padded(base, FORMULA)}  {in_text.text(shape)}"
-    if why and in_text.width(base) + in_text.width(why) + 3 <= WIDTH:
-        base, why = f"{base}   {why}", ""
-    lines[block.base] = base
-    return [*lines, *filled(f"{indent}    {why}", f"{indent}    ")] if why else lines
-
-
-def _pieces(box: Box, room: int) -> list[Box]:
-    """A formula in pieces that fit into a line each, cut before signs of operations."""
-    items, pieces = _flat_items(box), list[Box]()
-    while True:
-        cut = 0
-        for k in range(1, len(items)):
-            piece = in_text.block(Row(tuple(items[:k])))
-            if max(map(in_text.width, piece.lines)) > room and cut:
-                break
-            if isinstance(mark := items[k], Text) and mark.kind == "binary":
-                cut = k
-        else:
-            whole = in_text.block(Row(tuple(items)))
-            if not cut or max(map(in_text.width, whole.lines)) <= room:
-                return [*pieces, Row(tuple(items))]
-        pieces.append(Row(tuple(items[:cut])))
-        items = items[cut:]
-
-
-def _flat_items(box: Box) -> list[Box]:
-    if isinstance(box, Row):
-        return [inner for item in box.items for inner in _flat_items(item)]
-    return [box]
-
-
-def filled(words: str, indent: str) -> list[str]:
-    """A sentence in lines of a terminal's width; Japanese breaks anywhere."""
-    pieces = re.findall(
-        r"[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+|\s+", words
-    )
-    lines, line = [], ""
-    for piece in pieces:
-        if in_text.width(line + piece.rstrip()) > WIDTH and piece not in "、。":
-            lines.append(line)
-            line = indent + piece.lstrip()
-        else:
-            line += piece
-    return [*lines, line]
-
-
-def _equation(left: Box | None, parts: Iterable[Part]) -> in_text.Block:
-    blocks = [] if left is None else [in_text.block(left)]
-    for part in parts:
-        if blocks:
-            blocks.append(in_text.block(sign(part.relation)))
-        blocks.append(in_text.block(part.box))
-    return in_text.beside(blocks)
 
 
 # ---------------------------------------------------------------- LaTeX and Markdown
@@ -353,58 +215,3 @@ def article(page: Page) -> str:
         out.append("</li>")
     out.append("</ol></article>")
     return "\n".join(out)
-
-
-# ---------------------------------------------------------------- pictures
-
-MARGIN, GAP = 12.0, 14.0
-
-
-def svg(page: Page) -> str:
-    """The page's formulas as one SVG picture, drawn by ziamath."""
-    ziamath = _pictures("ziamath")
-    y, widest, parts = MARGIN, 0.0, list[str]()
-    for line in page.lines():
-        picture = ziamath.Math(_flat(line))
-        width, height = picture.getsize()
-        inner: str = picture.svg()
-        parts.append(f'<svg x="{MARGIN}" y="{y:.1f}"{inner[inner.index("<svg") + 4 :]}')
-        if line.left is None:  # struck out: its own stroke is a matter of style sheets
-            middle = y + height / 2
-            parts.append(
-                f'<line x1="{MARGIN}" x2="{MARGIN + width:.1f}" y1="{middle:.1f}" '
-                f'y2="{middle:.1f}" stroke="#b3261e" stroke-width="2"/>'
-            )
-        y += height + GAP
-        widest = max(widest, width)
-    size = f"{widest + 2 * MARGIN:.0f}", f"{y:.0f}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="0 0 {size[0]} {size[1]}">\n' + "\n".join(parts) + "\n</svg>\n"
-    )
-
-
-def png(page: Page, zoom: int) -> bytes:
-    """The same picture on white, `zoom` times as large, drawn by resvg."""
-    drawn: bytes = _pictures("resvg_py").svg_to_bytes(
-        svg_string=svg(page), background="white", zoom=zoom
-    )
-    return bytes(drawn)
-
-
-def _pictures(module: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError:
-        raise SettingError(
-            f"Pictures need {module}: pip install kokuban[pictures]."
-        ) from None
-
-
-def _flat(line: Line) -> str:
-    items: list[Box] = [] if line.left is None else [line.left]
-    for part in line.parts:
-        if items:
-            items.append(sign(part.relation))
-        items.append(part.box)
-    return mathml(Row(tuple(items)))

@@ -14,6 +14,7 @@ from kokuban.explain import pages
 from kokuban.explain.layout import Struck
 from kokuban.explain.page import Line, Prose
 from kokuban.explain.phrases import Phrases
+from kokuban.explain.terminal import WIDTH, Terminal, sentence, terminal
 from kokuban.explain.text import padded, width
 from kokuban.lessons import figures
 from kokuban.lessons.lesson import (
@@ -110,49 +111,46 @@ def title(lesson: Lesson, lang: str) -> str:
 # ---------------------------------------------------------------- text
 
 
-def text(told: Told) -> str:
-    """The lesson for a terminal; of a figure, what it shows."""
-    out = [told.title, told.source]
+def text(told: Told, columns: int = WIDTH) -> str:
+    """The lesson for a terminal of so many columns; of a figure, what it shows."""
+    screen, out = terminal(columns), [told.title, told.source]
     for part in told.parts:
-        out += ["", *_in_text(part, told)]
+        out += ["", *_in_text(part, told, screen)]
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
-def _in_text(part: Part, told: Told) -> Iterator[str]:
+def _in_text(part: Part, told: Told, screen: Terminal) -> Iterator[str]:
     match part:
         case Heading(words):
-            line = pages.sentence(words)
+            line = sentence(words)
             yield from (line, "─" * width(line))
         case Paragraph(words):
-            yield from _filled(words)
+            yield from screen.said(words)
         case Formulas(lines):
             for line_ in lines:
-                yield from pages.text_line(line_, "  ")
+                yield from screen.line(line_, "  ")
         case Derived(page):
-            yield from (f"  {line}" for line in pages.text(page).rstrip().split("\n"))
+            inner = Terminal(screen.width - 2).page(page)
+            yield from (f"  {line}" for line in inner.rstrip().split("\n"))
         case Table():
-            yield from _text_table(part)
+            yield from _text_table(part, screen)
         case Figure():
             label = "[図]" if told.lang == "ja" else "[figure]"
-            yield from _filled((f"{label} ", *told.caption(part)), "  ")
+            yield from screen.said((f"{label} ", *told.caption(part)), "  ")
         case Verdict(ok, lines_):
             for words in lines_:
-                yield from _filled((f"{MARKS[ok]} ", *words), "  ")
+                yield from screen.said((f"{MARKS[ok]} ", *words), "  ")
         case OnBoard(_, content):
             yield from (f"  │ {line}" for line in content.split("\n"))
-        case Measured(on, inner):
-            for k, own in enumerate(inner):
+        case Measured(on, parts):
+            for k, own in enumerate(parts):
                 yield from ([""] if k else [])
-                yield from _in_text(own, told)
-            yield from _filled(("(", *on, ")"))
+                yield from _in_text(own, told, screen)
+            yield from screen.said(("(", *on, ")"))
 
 
-def _filled(words: Prose, indent: str = "") -> list[str]:
-    return pages.filled(pages.sentence(words), indent)
-
-
-def _text_table(table: Table) -> Iterator[str]:
-    lines = [[pages.sentence(c) for c in line] for line in (table.head, *table.rows)]
+def _text_table(table: Table, screen: Terminal) -> Iterator[str]:
+    lines = [[sentence(c) for c in line] for line in (table.head, *table.rows)]
     wide = [max(map(width, column)) for column in zip(*lines, strict=True)]
     for k, line in enumerate(lines):
         cells = (
@@ -163,7 +161,7 @@ def _text_table(table: Table) -> Iterator[str]:
         if k == 0:
             yield "  " + "─" * (sum(wide) + 2 * len(wide) - 2)
     if table.caption:
-        yield from (f"  {line}" for line in _filled(table.caption))
+        yield from (f"  {line}" for line in screen.said(table.caption))
 
 
 # ---------------------------------------------------------------- Markdown
@@ -193,7 +191,7 @@ def _in_markdown(part: Part, told: Told, stem: str) -> Iterator[str]:
             yield from _markdown_table(part)
         case Figure(name):
             says = told.caption(part)
-            alt = " ".join(pages.sentence(says).split()).replace("[", "(")
+            alt = " ".join(sentence(says).split()).replace("[", "(")
             yield from (f"![{alt.replace(']', ')')}]({stem}-{name}.svg)", "")
             yield pages.markdown_prose(says)
         case Verdict(ok, lines_):
@@ -264,7 +262,7 @@ def _in_html(part: Part, told: Told) -> str:
         case Figure():
             data = b64encode(told.pictures[part.name]).decode()
             says = told.caption(part)
-            alt = escape(" ".join(pages.sentence(says).split()))
+            alt = escape(" ".join(sentence(says).split()))
             return (
                 f'<figure><img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
                 f"<figcaption>{prose(says)}</figcaption></figure>"

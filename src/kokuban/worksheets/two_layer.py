@@ -163,9 +163,9 @@ class _TwoLayer:
              "入力層 $x$ は $l$ 個、中間層は $m$ 個、出力層は $n$ 個のノードをもつ。教師信号は "
              "$d$。サンプルは一つで、列ベクトルとする。"),
             (r"Answer in entries, such as $\sum_r d_r \, y_r^{(2)}$, where the left side is an "
-             r"entry, and in matrices, such as $d x^\top$, where it is a matrix.",
+             r"entry, and in matrices, such as $d \, x^\top$, where it is a matrix.",
              r"左辺が成分ならば $\sum_r d_r \, y_r^{(2)}$ のように成分で、左辺が行列ならば "
-             r"$d x^\top$ のように行列で答えよ。"),
+             r"$d \, x^\top$ のように行列で答えよ。"),
         )  # fmt: skip
         items = (
             self.ask.item(hidden[:2], "Hidden layer: the pre-activation", "中間層の総入力"),

@@ -10,6 +10,7 @@ from kokuban.explain import pages, text as in_text
 from kokuban.explain.latex import escaped, latex as in_latex
 from kokuban.explain.layout import Box
 from kokuban.explain.mathml import mathml
+from kokuban.explain.terminal import WIDTH, Terminal, sentence, terminal
 from kokuban.worksheets.making import emptied
 from kokuban.worksheets.sheet import Item, Section, Worksheet
 from kokuban.worksheets.words import WORDS
@@ -49,30 +50,30 @@ def _heading(made: Worksheet, key: bool) -> str:
 # ---------------------------------------------------------------- text
 
 
-def text(made: Worksheet, key: bool = False) -> str:
-    """The worksheet for a terminal."""
-    words = WORDS[made.sheet.lang]
-    out = [_heading(made, key), *pages.filled(pages.sentence(made.title), "  ")]
+def text(made: Worksheet, key: bool = False, width: int = WIDTH) -> str:
+    """The worksheet for a terminal of `width` columns."""
+    words, screen = WORDS[made.sheet.lang], terminal(width)
+    out = [_heading(made, key), *screen.said(made.title, "  ")]
     if not key:
-        out += ["", *pages.filled(words["fill"], "")]
+        out += ["", *screen.filled(words["fill"])]
     for section in _shown(made, key):
-        out += ["", f"== {pages.sentence(section.heading)} =="]
-        out += [x for n in section.notes for x in pages.filled(pages.sentence(n), "")]
+        out += ["", f"== {sentence(section.heading)} =="]
+        out += [line for note in section.notes for line in screen.said(note)]
         if section.symbols:
             known = [f"{in_text.text(a)} {in_text.text(b)}" for a, b in section.symbols]
-            out += pages.filled("  " + ",  ".join(known), "  ")
+            out += screen.filled("  " + ",  ".join(known), "  ")
         for item in section.items:
-            out += _text_item(item)
+            out += _text_item(item, screen)
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
-def _text_item(item: Item) -> Iterator[str]:
-    said = _said(pages.sentence(item.label), pages.sentence(item.says))
+def _text_item(item: Item, screen: Terminal) -> Iterator[str]:
+    said = _said(sentence(item.label), sentence(item.says))
     if said:
         yield ""
-        yield from pages.filled(said, "  ")
+        yield from screen.filled(said, "  ")
     for line in item.lines:
-        yield from pages.text_line(line, "  ")
+        yield from screen.line(line, "  ")
 
 
 def _said(label: str, says: str) -> str:
