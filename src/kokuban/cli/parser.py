@@ -218,8 +218,8 @@ def _train_settings(group: Group) -> None:
         "--rate",
         type=float,
         metavar="R",
-        help=f"learning rate at the beginning (default {rates}, falling to 0 on a cosine; "
-        "for a table 0.04 for classes and 0.07 for a quantity, in waves)",
+        help=f"learning rate at the beginning (default {rates}, falling to 0 on a "
+        "cosine; for a table 0.04 for classes and 0.07 for a quantity, in waves)",
     )
     add(
         "--epochs",
@@ -241,8 +241,8 @@ def _train_settings(group: Group) -> None:
         metavar="N",
         help="end after N epochs without a better one on the rows set apart for that, "
         "and keep the best; 0 for all epochs (default for a table what --preset says). "
-        f"For images and boards those are {round(VALIDATION * 100)} %% of the rows to learn "
-        "from, better is a smaller squared error (of the probabilities, where there are "
+        f"For images and boards those are {round(VALIDATION * 100)} %% of the rows to "
+        "learn from, better is a smaller squared error (of the probabilities, where there are "
         f"classes), and 0 learns from all rows (default {default.patience})",
     )
     add(
