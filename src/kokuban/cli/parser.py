@@ -242,8 +242,8 @@ def _train_settings(group: Group) -> None:
         help="end after N epochs without a better one on the rows set apart for that, "
         "and keep the best; 0 for all epochs (default for a table what --preset says). "
         f"For images and boards those are {round(VALIDATION * 100)} %% of the rows to "
-        "learn from, better is a smaller squared error (of the probabilities, where there are "
-        f"classes), and 0 learns from all rows (default {default.patience})",
+        "learn from, better is a smaller squared error (of the probabilities, where "
+        f"there are classes), and 0 learns from all rows (default {default.patience})",
     )
     add(
         "--seed",

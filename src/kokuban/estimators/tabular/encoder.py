@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kokuban.errors import DataError, FileFormatError, nearest
 from kokuban.estimators.tabular.columns import (
+    ABSENT,
     CategoricalColumn,
     Column,
     NumericColumn,
@@ -22,9 +23,26 @@ from kokuban.estimators.tabular.columns import (
 from kokuban.estimators.tabular.frame import Frame
 from kokuban.estimators.tabular.scaling import RobustClip
 
-BLOCK = 1 << 21  # entries of the matrix that are in float64 at a time
+BLOCK = 1 << 19  # entries that are made at a time, so that they stay near
 QUARTERS = (0.25, 0.5, 0.75)
 _NOTHING = np.zeros(0)  # what is read of a column that becomes none
+
+
+class _Plan(NamedTuple):
+    """How a matrix is put together.
+
+    categories  columns' positions, where they stand in the matrix, and for ABSENT,
+                UNSEEN and each category what stands there (categories + 2, outputs)
+    plain       the positions of the other columns that become something
+    rest        which of their outputs, side by side, are kept; where they stand in the
+                matrix; their scaling
+    width       how many outputs those are side by side
+    """
+
+    categories: list[tuple[int, slice, np.ndarray]]
+    plain: list[int]
+    rest: tuple[list[int], list[int], RobustClip]
+    width: int
 
 
 @dataclass(frozen=True)
@@ -139,24 +157,45 @@ class Encoder:
         return [place[name] for name in wanted]
 
     def _matrix(self, parts: Sequence[np.ndarray], rows: int) -> np.ndarray:
-        """(rows, outputs) float32 of what the columns have read, some rows at a time."""
-        width = sum(self._widths)
-        many = max(1, BLOCK // max(width, 1))
-        if rows <= many:
-            return self._block(parts, slice(None), rows)
+        """(rows, outputs) float32 of what the columns have read."""
         x = np.empty((rows, len(self.kept)), np.float32)
+        raw_kept, at, scaling = self._plan.rest
+        many = max(1, BLOCK // max(self._plan.width, len(self.kept)))
         for start in range(0, rows, many):
-            stop = min(start + many, rows)
-            x[start:stop] = self._block(parts, slice(start, stop), stop - start)
+            of = slice(start, min(start + many, rows))
+            if at:
+                spread = [self.columns[k].spread(parts[k][of]) for k in self._plan.plain]
+                x[of, at] = scaling(np.column_stack(spread)[:, raw_kept])
+            for k, place, table in self._plan.categories:
+                x[of, place] = table[parts[k][of] - ABSENT]
         return x
 
-    def _block(self, parts: Sequence[np.ndarray], of: slice, rows: int) -> np.ndarray:
-        raw, start = np.empty((rows, sum(self._widths))), 0
-        for column, width, part in zip(self.columns, self._widths, parts, strict=True):
-            if width:
-                raw[:, start : start + width] = column.spread(part[of])
-                start += width
-        return self.scaling(raw if self._keeps_all else raw[:, self.kept])
+    @cached_property
+    def _plan(self) -> _Plan:
+        """How the matrix is put together: categories from tables, the rest scaled."""
+        ends = np.cumsum([0, *self._widths])
+        categories: list[tuple[int, slice, np.ndarray]] = []
+        plain: list[int] = []
+        at: list[int] = []
+        raw_kept: list[int] = []
+        width = 0
+        for k, column in enumerate(self.columns):
+            first, last = np.searchsorted(self.kept, ends[k : k + 2])
+            chosen = self.kept[first:last] - ends[k]
+            if isinstance(column, CategoricalColumn):
+                every = column.spread(np.arange(ABSENT, len(column.categories)))
+                part = RobustClip(
+                    self.scaling.medians[first:last], self.scaling.factors[first:last]
+                )
+                table = part(every[:, chosen])
+                categories.append((k, slice(int(first), int(last)), table))
+            elif last > first:
+                plain.append(k)
+                at += range(first, last)
+                raw_kept += (width + chosen).tolist()
+                width += self._widths[k]
+        scaling = RobustClip(self.scaling.medians[at], self.scaling.factors[at])
+        return _Plan(categories, plain, (raw_kept, at, scaling), width)
 
     @cached_property
     def _bare(self) -> np.ndarray | None:
