@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # A cell that holds one of these has no value. Capitals matter: Na is sodium.
 MISSING = ("", "?", "NA", "NaN", "nan", "NAN", "null", "Null", "NULL")
 MAX_LISTED = 30  # names of columns in a message
+MANY = 1000  # columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,13 +226,39 @@ def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, s
     strings = [name for name, kind in kinds.items() if kind == pl.String]
     if not strings:
         return frame, set(kinds)
-    values = frame.select(pl.col(strings).cast(pl.Float64, strict=False))
-    usable = values.select(pl.all().is_finite().sum()).row(0)
-    present = frame.select(pl.col(strings).count()).row(0)
-    every = zip(strings, usable, present, strict=True)
-    numeric = [name for name, right, of in every if right == of]
+
+    def finite(cells: pl.Expr) -> pl.Expr:
+        number = cells.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number).name.keep()
+
+    cells = frame.select(strings)
+    values = _each(cells, finite)
+    gaps = zip(
+        strings, values.null_count().row(0), cells.null_count().row(0), strict=True
+    )
+    numeric = [name for name, now, before in gaps if now == before]
     found = set(kinds) - set(strings) | set(numeric)
     return frame.with_columns(values.select(numeric)), found
+
+
+def _each(frame: pl.DataFrame, expression: Callable[[pl.Expr], pl.Expr]) -> pl.DataFrame:
+    """An expression of each column of a frame, which all have one type.
+
+    Of many columns as one column, since polars takes long to plan many expressions.
+    """
+    import polars as pl
+
+    if frame.width < MANY or not frame.height:
+        return frame.select(expression(pl.all()))
+    below = pl.concat([c.alias("") for c in frame.iter_columns()], rechunk=True)
+    cells = below.to_frame().select(expression(pl.all())).to_series()
+    starts = range(0, len(cells), frame.height)
+    return pl.DataFrame(
+        [
+            cells.slice(start, frame.height).alias(name)
+            for start, name in zip(starts, frame.columns, strict=True)
+        ]
+    )
 
 
 def _joined(parts: list[Table]) -> Table:
@@ -319,8 +346,14 @@ def _without_missing(frame: pl.DataFrame) -> pl.DataFrame:
     """Text without spaces around it, null where it says that there is no value."""
     import polars as pl
 
-    text = pl.col(pl.String).str.strip_chars().replace(dict.fromkeys(MISSING))
-    return frame.with_columns(text)
+    names = [name for name, kind in frame.schema.items() if kind == pl.String]
+    if not names:
+        return frame
+
+    def plain(cells: pl.Expr) -> pl.Expr:
+        return cells.str.strip_chars().replace(dict.fromkeys(MISSING))
+
+    return frame.with_columns(_each(frame.select(names), plain))
 
 
 def _named(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
