@@ -186,6 +186,12 @@ def _train_files(group: Group) -> None:
     )
     _separator(group)
     add(
+        "--in-parts",
+        action=argparse.BooleanOptionalAction,
+        help="read the table in parts and keep its rows in a temporary file, the columns "
+        "learned from a sample where there are very many rows (default: above 256 MB)",
+    )
+    add(
         "--test-fraction",
         type=float,
         metavar="F",

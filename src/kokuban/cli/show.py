@@ -11,6 +11,8 @@ from kokuban.explain.terminal import LEAST, WIDTH
 
 LABEL = 9  # columns that the label at the left takes
 MAX_LISTED = 12  # columns of a table that are listed one by one
+LEFT_OUT = ("constant", "identifier")  # kinds of columns that become nothing
+NOTED = ("values are numbers", "commas")  # in what is said of a column that is odd
 
 
 class Show:
@@ -81,5 +83,9 @@ def columns_in_words(columns: Sequence[tuple[str, str, str]]) -> list[tuple[str,
     for kind, names in kinds.items():
         listed = ", ".join(names[:MAX_LISTED]) + (", ..." if names[MAX_LISTED:] else "")
         lines.append(("", f"{len(names)} {kind}: {listed}"))
-    noted = [f"{name}: {detail}" for name, _, detail in inputs if "; " in detail]
+    noted = [
+        f"{name}: {detail}"
+        for name, kind, detail in inputs
+        if kind in LEFT_OUT or any(word in detail for word in NOTED)
+    ]
     return [*lines, *(("", text) for text in noted[:MAX_LISTED])]

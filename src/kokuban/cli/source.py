@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from kokuban.cli.coding import (
     DIGITS,
     Coding,
     ImageCoding,
+    Labels,
     Matrix,
     Rows,
     Scale,
@@ -27,8 +28,16 @@ from kokuban.cli.coding import (
     levels_of,
     placed,
 )
+from kokuban.cli.streamed import first_pass, is_large, second_pass
 from kokuban.errors import DataError, SettingError
-from kokuban.train.data import Table, Target, fit_target, read_idx_pair, read_table
+from kokuban.train.data import (
+    Table,
+    Target,
+    fit_target,
+    read_batches,
+    read_idx_pair,
+    read_table,
+)
 from kokuban.train.data.files import opened
 from kokuban.train.data.table import listed
 
@@ -47,6 +56,8 @@ class Source:
     task            classification, regression, or None to tell by the target
     header          whether the table has one, or None to tell by looking
     separator, encoding   of a table as text, or None to tell by looking
+    in_parts        whether a table is read in parts, its rows kept in a file, or None
+                    for large ones only
     test_fraction   the share of rows held out, 0 for none
     seed            of the split
     """
@@ -57,6 +68,7 @@ class Source:
     header: bool | None = None
     separator: str | None = None
     encoding: str | None = None
+    in_parts: bool | None = None
     test_fraction: float = 0.2
     seed: int = 0
 
@@ -89,36 +101,67 @@ class Source:
         return self._images()
 
     def _table(self, path: str) -> Data:
-        table = read_table(path, self.header, self.separator, self.encoding)
         if self.target is None:
             raise SettingError(
                 "Say which column to predict, with --target. The columns of "
-                f"{path}: {listed(table.columns)}."
+                f"{path}: {listed(next(self._batches()).columns)}."
             )
+        if is_large(path) if self.in_parts is None else self.in_parts:
+            return self._in_parts(path, self.target)
+        table = read_table(path, self.header, self.separator, self.encoding)
         position = table.position(self.target)
-        if len(table.columns) == 1:
+        goal = self._goal(table, position)
+        inputs = table.without(position)
+        encoder, x = _fitted(inputs.take(goal.learn))
+        held = np.flatnonzero(~goal.learn)
+        rest = encoded(encoder, inputs.take(held)) if len(held) else None
+        about = f"{len(table):,} rows, {_columns_of(table)}"
+        return _data(goal, encoder, table.header, about, x, rest)
+
+    def _in_parts(self, path: str, target: str) -> Data:
+        first = next(self._batches())
+        position = first.position(target)
+        alone, sample = first_pass(self._batches, target, self.seed)
+        goal = self._goal(alone, 0, position, len(first.columns))
+        some = sample.table(goal.learn)
+        encoder, _ = _fitted(some)
+        width = len(encoder.outputs)
+        x, rest = second_pass(
+            self._batches, lambda t: encoded(encoder, t), width, target, goal.learn
+        )
+        about = (
+            f"{len(alone):,} rows, {_columns_of(first)}, read in parts: the columns by "
+            f"{len(some):,} rows, the encoded rows in a temporary file of "
+            f"{(x.nbytes + rest.nbytes) / 1e6:,.0f} MB"
+        )
+        return _data(goal, encoder, first.header, about, x, rest if len(rest) else None)
+
+    def _batches(self) -> Iterator[Table]:
+        (path,) = self.files
+        return read_batches(path, self.header, self.separator, self.encoding)
+
+    def _goal(
+        self, table: Table, at: int, position: int | None = None, width: int | None = None
+    ) -> Goal:
+        """What is to be predicted: the column `at` which the target is in `table`.
+
+        position, width: where it is in the whole table, and how many columns that has,
+        if `table` is a part of it.
+        """
+        if (len(table.columns) if width is None else width) == 1:
             raise DataError(
-                f"{path}: there is nothing to predict {table.columns[0]!r} from: it is "
-                "the only column."
+                f"{table.path}: there is nothing to predict {table.columns[at]!r} from: "
+                "it is the only column."
             )
-        target = fit_target(table, position, self.task)
-        y = target.read(table, position)
+        target = fit_target(table, at, self.task)
+        y = target.read(table, at)
         classes = target.task == "classification"
         labels, t = np.unique(y, return_inverse=True) if classes else (y[:0], y)
-        learn, held = split(t, self.test_fraction, self.seed, classes, "--test-fraction")
-        inputs = table.without(position)
-        encoder, x = _fitted(inputs.take(learn))
-        coding = TableCoding(
-            encoder, target, table.header, tuple(labels.tolist()), _scale(y, classes)
-        )
-        about = "with a header" if table.header else "no header: columns by number"
-        return Data(
-            coding,
-            f"{len(table):,} rows, {len(table.columns)} columns ({about})",
-            described(encoder, target, y[learn]),
-            Rows(x, t[learn]),
-            Rows(encoded(encoder, inputs.take(held)), t[held]) if len(held) else None,
-        )
+        _, held = split(t, self.test_fraction, self.seed, classes, "--test-fraction")
+        learn = np.ones(len(t), bool)
+        learn[held] = False
+        there = at if position is None else position
+        return Goal(replace(target, position=there), y, tuple(labels.tolist()), t, learn)
 
     def _images(self) -> Data:
         x, labels, levels = self._pixels()
@@ -147,6 +190,47 @@ class Source:
         return levels_of(x), labels, 255
 
 
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """What is to be predicted.
+
+    y       (rows,) as it stands in the table
+    labels  of classes
+    t       (rows,) the numbers of classes, or a quantity
+    learn   (rows,) which rows are learned from; the others are held out
+    """
+
+    target: Target
+    y: NDArray[Any]
+    labels: Labels
+    t: NDArray[Any]
+    learn: NDArray[np.bool_]
+
+
+def _columns_of(table: Table) -> str:
+    about = "with a header" if table.header else "no header: columns by number"
+    return f"{len(table.columns)} columns ({about})"
+
+
+def _data(
+    goal: Goal,
+    encoder: Encoder,
+    header: bool,
+    about: str,
+    x: Matrix,
+    rest: Matrix | None,
+) -> Data:
+    """Encoded rows x to learn from and the `rest` that is held out, with their goal."""
+    scale = None if goal.labels else Scale(float(goal.y.mean()), float(goal.y.std()))
+    return Data(
+        TableCoding(encoder, goal.target, header, goal.labels, scale),
+        about,
+        described(encoder, goal.target, goal.y[goal.learn]),
+        Rows(x, goal.t[goal.learn]),
+        None if rest is None else Rows(rest, goal.t[~goal.learn]),
+    )
+
+
 def _fitted(table: Table) -> tuple[Encoder, Matrix]:
     """What a table's columns become, and what they are then."""
     from kokuban.estimators.tabular.encoder import Encoder
@@ -154,11 +238,6 @@ def _fitted(table: Table) -> tuple[Encoder, Matrix]:
 
     with placed(table):
         return Encoder.fit(read(table.frame))
-
-
-def _scale(y: NDArray[Any], classes: bool) -> Scale | None:
-    """That of a quantity, for a network that has none of its own."""
-    return None if classes else Scale(float(y.mean()), float(y.std()))
 
 
 def described(

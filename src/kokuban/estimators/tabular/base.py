@@ -43,6 +43,7 @@ from kokuban.estimators.tabular.recipe import (
 )
 from kokuban.estimators.tabular.training import (
     Criterion,
+    Data,
     Learned,
     Plan,
     Rows,
@@ -396,7 +397,7 @@ class TabularEstimator(TabularSettings):
         judge = (lambda u, k: 0.0) if held is None else self._judge(held)
         return Run(self._design, train, held, judge, plan).go()
 
-    def _scores(self, learned: Learned, x: np.ndarray) -> np.ndarray:
+    def _scores(self, learned: Learned, x: Data) -> np.ndarray:
         values = {s: v for member in learned.values for s, v in member.items()}
         return np.stack(run_scores(self._design, values, x))
 

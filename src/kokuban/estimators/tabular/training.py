@@ -35,19 +35,41 @@ class Criterion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """Rows of a matrix in a file; only those that are asked for come into memory."""
+
+    matrix: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray | slice, /) -> np.ndarray:
+        places = self.rows[chosen]
+        order = np.argsort(places)  # as they lie in the file
+        found = np.empty((len(places), self.matrix.shape[1]), self.matrix.dtype)
+        found[order] = self.matrix[places[order]]
+        return found
+
+
+Data = np.ndarray | Mapped
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Encoded rows: x (rows, d), t (rows, k), and weights (rows, 1) or None."""
 
-    x: np.ndarray
+    x: Data
     t: np.ndarray
     weights: np.ndarray | None
 
     def take(self, rows: np.ndarray) -> Rows:
         """Some of them."""
         weights = None if self.weights is None else self.weights[rows]
-        return Rows(self.x[rows], self.t[rows], weights)
+        x = Mapped(self.x, rows) if isinstance(self.x, np.memmap) else self.x[rows]
+        return Rows(x, self.t[rows], weights)
 
-    def by_symbol(self, made: Nets) -> Arrays:
+    def by_symbol(self, made: Nets) -> dict[Symbol, Data]:
         """As a trainer takes them."""
         data = {made.x: self.x, made.t: self.t}
         return data if self.weights is None else {**data, WEIGHTS: self.weights}
@@ -241,7 +263,7 @@ class Run:
 
 
 def run_scores(
-    design: Design, values: Mapping[Symbol, np.ndarray], x: np.ndarray
+    design: Design, values: Mapping[Symbol, np.ndarray], x: Data
 ) -> list[np.ndarray]:
     """Each member's scores for rows x, (rows, outputs)."""
     made, program = nets(design), scoring(design)

@@ -211,7 +211,7 @@ def read_table(
             texts |= set(frame.columns) - names
             kept.append(replace(batch, frame=frame))
         if len(kept) == 1 or not texts & numeric:
-            return _joined(kept)
+            return joined(kept)
 
 
 def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, set[str]]:
@@ -261,7 +261,13 @@ def _each(frame: pl.DataFrame, expression: Callable[[pl.Expr], pl.Expr]) -> pl.D
     )
 
 
-def _joined(parts: list[Table]) -> Table:
+def numbered(table: Table) -> Table:
+    """The table with its columns of numbers as numbers."""
+    return replace(table, frame=_with_numbers(table.frame, set())[0])
+
+
+def joined(parts: list[Table]) -> Table:
+    """Parts of one table as one."""
     import polars as pl
 
     first = parts[0]
