@@ -403,7 +403,8 @@ def test_a_transposed_claim_is_named() -> None:
     assert result.worst is None
     other = failed(numbers(3, 4))
     assert other.diagnosis == (
-        "W: yours has the shape 3×4, but W is 4×3.\nW: it is of another shape."
+        "W: yours has the shape 3×4, but W is 4×3.\n"
+        "W: it is of another shape, and no known mistake explains it."
     )
 
 

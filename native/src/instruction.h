@@ -106,8 +106,9 @@ inline bool has_feed(Code code) { return code > Code::entries && code <= Code::s
 
 // One step's place in a run of many.
 struct Batch {
-  const int64_t* order = nullptr;  // the rows of the data sources to take
+  const int64_t* order = nullptr;  // the rows of the data sources to take; nobody changes it
   int64_t rows = 0;                // how many
+  int64_t known = 0;               // how many are in `order`: after them those to take next
   uint64_t seed = 0, draw = 0;     // of dropout
 };
 
@@ -148,12 +149,14 @@ struct Call {
   Some<Matrix<T>> operands, results;
   Some<ReadyStep<T>> steps;
   Some<Where<T>> numbers, rows;   // the arguments to repeat once a call, once a panel
+  Some<Where<T>> turns;           // the operands to turn into registers, once a chunk
   Where<T> fed;                   // where the product or sum goes
   const Matrix<T>* start = nullptr;  // what a product is added to
   bool start_each_row = false;       // it is m×n, not 1×n
   int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ goes, in the scratch
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together
+  bool turned = false;            // and its registers hold columns, not rows, as vectors
   bool by_panels = false;         // lo and hi are panels: the frame has one row
   int64_t tall = 0;               // numbers in a full register of the program
   const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major
@@ -161,13 +164,42 @@ struct Call {
   Some<double> constants;
 };
 
+// What calls come down to: one operation on addresses. What the fields are for, the kernels
+// say, each for itself.
+template <class T>
+struct Operation {
+  void (*run)(const Operation&, const Batch&) = nullptr;
+  T* y = nullptr;
+  const T *a = nullptr, *b = nullptr, *c = nullptr;
+  int64_t a_step = 0, b_step = 0, c_step = 0;
+  int64_t rows = 0, cols = 0, row = 0, depth = 0;
+  T value = T(0);
+  const Matrix<T>* matrix = nullptr;
+  const Call<T>* call = nullptr;
+};
+
+// Operations in the order in which they are to be done, as far as there is room for them.
+template <class T>
+struct Notes {
+  Operation<T>* first;
+  int64_t many, room;
+};
+
+// Where a thread works. With `notes` operations are noted there, not done.
+template <class T>
+struct Desk {
+  const Batch& batch;
+  T* scratch;
+  Notes<T>* notes;
+};
+
 // The kernels of one instruction set for one type; `lo` and `hi` are rows of the frame, or
-// its panels where it has one row. `scratch` is the thread's own.
+// its panels where it has one row.
 template <class T>
 struct Kernels {
   Layout layout;
-  void (*execute[static_cast<int>(Code::count)])(const Call<T>&, const Batch&, T* scratch,
-                                                 int64_t lo, int64_t hi);
+  void (*execute[static_cast<int>(Code::count)])(const Call<T>&, const Desk<T>&, int64_t lo,
+                                                 int64_t hi);
   void (*pack)(const T* rows, Matrix<T> to);    // row-major into panels
   void (*unpack)(Matrix<T> from, T* rows);      // panels into row-major
 };

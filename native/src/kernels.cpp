@@ -45,6 +45,14 @@ inline vec<T> all(T x) {
 }
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+template <class T>
+inline void perform(const Desk<T>& desk, const Operation<T>& op) {
+  if (desk.notes == nullptr) return op.run(op, desk.batch);
+  Notes<T>& notes = *desk.notes;
+  if (notes.many < notes.room) notes.first[notes.many] = op;
+  ++notes.many;
+}
+
 // ---------------------------------------------------------------- matrix products
 
 // Rows of a tile of V vectors: as many accumulators as there are registers for.
@@ -54,33 +62,24 @@ constexpr int tile_rows(int vectors) {
   return fit < kMostTileRows ? fit : kMostTileRows;
 }
 
-// The rows of a tile of C, and what is added to the product there (stride 0: one row for
-// all; null: nothing).
-template <class T>
-struct Tile {
-  const Matrix<T>* a;
-  const T* b;         // the panel of B, its k-th row at b + k·width
-  T* c;               // the tile's first row, rows at c + i·width
-  const T* start;
-  int64_t start_step, width, depth;
-};
-
-// R rows of C times V vectors of one panel. A is read through two strides, for A m×k and
-// for Aᵀ stored as k×m alike; each entry of C is summed over k in order, so it does not
-// depend on R, on threads or on the batch.
+// `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
+// A is `matrix`, read through two strides, for A m×k and for Aᵀ stored as k×m alike. Rows
+// of the panels are `cols` apart: the k-th of B at b + k·cols, `depth` of them, the i-th of
+// C at y + i·cols, of the start at c + i·c_step (c null: there is none). Each entry of C is
+// summed over k in order, so it does not depend on R, on threads or on the batch.
 template <class T, int R, int V, bool TA>
-void tile(const Tile<T>& t, int64_t row) {
+void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
-  if (t.start != nullptr) {
+  if (op.c != nullptr) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
       KB_UNROLLED for (int v = 0; v < V; ++v)
-        sum[i][v] = load(t.start + i * t.start_step + v * kLanes<T>);
+        sum[i][v] = load(op.c + i * op.c_step + v * kLanes<T>);
   } else {
     KB_UNROLLED for (int i = 0; i < R; ++i)
       KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
   }
-  const T* b = t.b;
-  const int64_t bw = t.width;
+  const T* b = op.b;
+  const int64_t bw = op.cols;
   auto segment = [&](const T* from, int64_t along_k, int64_t along_row, int64_t many) {
     for (int64_t k = 0; k < many; ++k, from += along_k, b += bw) {
       vec<T> line[V];
@@ -91,24 +90,24 @@ void tile(const Tile<T>& t, int64_t row) {
       }
     }
   };
-  const Matrix<T>& a = *t.a;
+  const Matrix<T>& a = *op.matrix;
   if constexpr (TA) {
-    int64_t p = row / kPanel<T>;
-    segment(at_panel(a, p) + (row - p * kPanel<T>), width(a, p), 1, t.depth);
+    int64_t p = op.row / kPanel<T>;
+    segment(at_panel(a, p) + (op.row - p * kPanel<T>), width(a, p), 1, op.depth);
   } else {
-    for (int64_t p = 0, done = 0; done < t.depth; ++p, done += kPanel<T>) {
+    for (int64_t p = 0, done = 0; done < op.depth; ++p, done += kPanel<T>) {
       int64_t w = width(a, p);
-      segment(at_panel(a, p) + row * w, 1, w, least(kPanel<T>, t.depth - done));
+      segment(at_panel(a, p) + op.row * w, 1, w, least(kPanel<T>, op.depth - done));
     }
   }
   KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v) store(t.c + i * bw + v * kLanes<T>, sum[i][v]);
+    KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
 }
 
 // The tiles of V vectors by their number of rows.
 template <class T, int V, bool TA>
 struct Tiles {
-  using Function = void (*)(const Tile<T>&, int64_t);
+  using Function = void (*)(const Operation<T>&, const Batch&);
   Function of[kMostTileRows] = {};
   template <int R>
   constexpr void fill() {
@@ -120,33 +119,34 @@ struct Tiles {
 template <class T, int V, bool TA>
 constexpr Tiles<T, V, TA> kTiles{};
 
-// Rows `row` to `row` + `rows` of one panel of C, in tiles of nearly the same height.
+// `rows` rows of one panel of C from `row`, in tiles of nearly the same height.
 template <class T, int V, bool TA>
-inline void rows_of_panel(Tile<T> t, int64_t row, int64_t rows) {
-  while (rows > 0) {
-    int64_t left = rows;
-    if (TA) left = least(left, kPanel<T> - row % kPanel<T>);  // a tile reads one panel of A
+inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
+  while (op.rows > 0) {
+    int64_t left = op.rows;
+    if (TA) left = least(left, kPanel<T> - op.row % kPanel<T>);  // a tile reads one panel of A
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
-      kTiles<T, V, TA>.of[tall - 1](t, row);
-      t.c += tall * t.width;
-      t.start += t.start == nullptr ? 0 : tall * t.start_step;
-      row += tall;
-      rows -= tall;
+      op.run = kTiles<T, V, TA>.of[tall - 1];
+      perform(desk, op);
+      op.y += tall * op.cols;
+      op.c += op.c == nullptr ? 0 : tall * op.c_step;
+      op.row += tall;
+      op.rows -= tall;
       left -= tall;
     }
   }
 }
 
 template <class T, bool TA>
-inline void product(const Tile<T>& t, int64_t row, int64_t rows) {
-  switch (t.width / kLanes<T>) {
+inline void product(const Desk<T>& desk, const Operation<T>& op) {
+  switch (op.cols / kLanes<T>) {
 #if defined(__AVX512F__) || defined(__aarch64__)
-    case 4: return rows_of_panel<T, 4, TA>(t, row, rows);
-    case 3: return rows_of_panel<T, 3, TA>(t, row, rows);
+    case 4: return rows_of_panel<T, 4, TA>(desk, op);
+    case 3: return rows_of_panel<T, 3, TA>(desk, op);
 #endif
-    case 2: return rows_of_panel<T, 2, TA>(t, row, rows);
-    default: return rows_of_panel<T, 1, TA>(t, row, rows);
+    case 2: return rows_of_panel<T, 2, TA>(desk, op);
+    default: return rows_of_panel<T, 1, TA>(desk, op);
   }
 }
 
@@ -173,10 +173,14 @@ inline void each(T* y, Entries<T> a, Entries<T> b, Entries<T> c, int64_t n, F f)
   for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k], c[k]));
 }
 
-template <class T>
-inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, Entries<T> c, int64_t n,
-                  T value) {
+// y = f(a, b, c) entry by entry, `cols` of them, f the operation `what`.
+template <class T, Micro what>
+void entry_by_entry(const Operation<T>& op, const Batch&) {
   using V = vec<T>;
+  T* const y = op.y;
+  const Entries<T> a{op.a, op.a_step}, b{op.b, op.b_step}, c{op.c, op.c_step};
+  const int64_t n = op.cols;
+  const T value = op.value;
   const V zero = all<T>(T(0)), one = all<T>(T(1)), given = all<T>(value);
   switch (what) {
     case Micro::copy: return each(y, a, n, [](V x) { return x; });
@@ -228,6 +232,12 @@ inline void micro(Micro what, T* y, Entries<T> a, Entries<T> b, Entries<T> c, in
     case Micro::count: return;
   }
 }
+template <class T>
+constexpr void (*kEntries[])(const Operation<T>&, const Batch&) = {
+#define KB_ENTRY(name, arity, row) entry_by_entry<T, Micro::name>,
+    KB_MICRO(KB_ENTRY)
+#undef KB_ENTRY
+};
 
 // ---------------------------------------------------------------- rows
 
@@ -258,23 +268,6 @@ inline ints<vec<T>> loaded(const typename Tables<T>::Int* from) {
   ints<vec<T>> x;
   memcpy(&x, from, sizeof x);
   return x;
-}
-
-// A vector of a row of which only the first `valid` entries are columns: `fill` beyond.
-template <class T>
-inline vec<T> tail(const T* from, int64_t valid, T fill) {
-  return select(loaded<T>(kTables<T>.inside + kLanes<T> - valid), load(from), all<T>(fill));
-}
-
-// f of each vector of a row of X, in order; entries beyond the last column are `fill`.
-template <class T, class F>
-inline void along_row(const Matrix<T>& x, int64_t row, T fill, F f) {
-  for (int64_t p = 0; p < panels(x); ++p) {
-    int64_t w = width(x, p), valid = least(x.cols - p * kPanel<T>, w);
-    const T* from = at_panel(x, p) + row * w;
-    for (int64_t k = 0; k < w; k += kLanes<T>)
-      f(k + kLanes<T> <= valid ? load(from + k) : tail(from + k, valid - k, fill));
-  }
 }
 
 template <class T>
@@ -342,15 +335,17 @@ inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* t
     if (i >= first && i < last) store(to + i * to_step, rows[i]);
 }
 
-// Panel p of Bᵀ, for B n×k: its k rows, w wide.
+// Panel `row` of Bᵀ, for B n×k: its k rows, `cols` wide.
 template <class T>
-inline void pack_transposed(const Matrix<T>& b, int64_t p, T* to, int64_t w) {
+void pack_transposed(const Operation<T>& op, const Batch&) {
   constexpr int64_t n = kLanes<T>;
+  const Matrix<T>& b = *op.matrix;
+  const int64_t w = op.cols;
   for (int64_t i = 0; i < b.cols; i += n)
     for (int64_t j = 0; j < w; j += n) {
-      const int64_t row = p * kPanel<T> + j;
+      const int64_t row = op.row * kPanel<T> + j;
       transpose_block<T>(place_of(b, row, i), width(b, i / kPanel<T>), least(n, b.rows - row),
-                         to + i * w + j, w, 0, least(n, b.cols - i));
+                         op.y + i * w + j, w, 0, least(n, b.cols - i));
     }
 }
 
@@ -374,51 +369,35 @@ inline T* begin_of(const Where<T>& x, T* scratch, int64_t p, int64_t w, const Ch
   return in_scratch(scratch, x.at, p, chunk);
 }
 
-// A row w wide, again and again.
+// A number, repeated in a vector: of a 1×1 matrix a, or `value` where a is null.
 template <class T>
-inline void spread_row(T* to, const T* from, int64_t w, int64_t rows) {
-  for (int64_t k = 0; k < w; k += kLanes<T>) {
-    vec<T> x = load(from + k);
-    for (int64_t i = 0; i < rows; ++i) store(to + i * w + k, x);
+void spread_number(const Operation<T>& op, const Batch&) {
+  store(op.y, all<T>(op.a != nullptr ? op.a[0] : op.value));
+}
+
+// A row a, `cols` wide, repeated in `rows` rows.
+template <class T>
+void spread_row(const Operation<T>& op, const Batch&) {
+  for (int64_t k = 0; k < op.cols; k += kLanes<T>) {
+    const vec<T> x = load(op.a + k);
+    for (int64_t i = 0; i < op.rows; ++i) store(op.y + i * op.cols + k, x);
   }
 }
 
-// A number for each row, `step` apart, repeated in rows w wide.
+// A number for each of `rows` rows, a_step apart, repeated in rows `cols` wide.
 template <class T>
-inline void spread_column(T* to, const T* from, int64_t step, int64_t w, int64_t rows) {
-  for (int64_t i = 0; i < rows; ++i) {
-    vec<T> x = all<T>(from[i * step]);
-    for (int64_t k = 0; k < w; k += kLanes<T>) store(to + i * w + k, x);
+void spread_column(const Operation<T>& op, const Batch&) {
+  T* y = op.y;
+  for (int64_t i = 0; i < op.rows; ++i, y += op.cols) {
+    const vec<T> x = all<T>(op.a[i * op.a_step]);
+    for (int64_t k = 0; k < op.cols; k += kLanes<T>) store(y + k, x);
   }
 }
 
-// An argument of a step over the entries of panel p.
+// `rows` numbers, from and to steps of a_step and b_step.
 template <class T>
-inline Entries<T> argument(const Where<T>& x, T* scratch, int64_t p, int64_t w,
-                           const Chunk& chunk) {
-  switch (x.place) {
-    case Place::temporary:
-    case Place::full: return {begin_of(x, scratch, p, w, chunk), 1};
-    case Place::row: return {in_scratch(scratch, x.spread, p, chunk), 1};
-    case Place::scalar:
-    case Place::number: return {scratch + x.spread, 0};
-    case Place::tall:
-    case Place::column: break;
-  }
-  T* to = in_scratch(scratch, x.spread, p, chunk);
-  if (x.place == Place::tall) spread_column(to, scratch + x.at, 1, w, chunk.rows);
-  else spread_column(to, x.data + chunk.row * kLanes<T>, kLanes<T>, w, chunk.rows);
-  return {to, 1};
-}
-
-// An argument of a step over numbers for each row, which registers hold side by side.
-template <class T>
-inline Entries<T> tall_argument(const Where<T>& x, T* scratch, const Chunk& chunk) {
-  if (x.place == Place::scalar || x.place == Place::number) return {scratch + x.spread, 0};
-  if (x.place == Place::tall) return {scratch + x.at, 1};
-  T* to = scratch + x.spread;
-  for (int64_t i = 0; i < chunk.rows; ++i) to[i] = x.data[(chunk.row + i) * kLanes<T>];
-  return {to, 1};
+void move_numbers(const Operation<T>& op, const Batch&) {
+  for (int64_t i = 0; i < op.rows; ++i) op.y[i * op.b_step] = op.a[i * op.a_step];
 }
 
 // One vector from lanes of them: its entry k is all of the k-th put together, each in the
@@ -434,129 +413,364 @@ inline vec<T> across(vec<T>* of, F together) {
   return of[0];
 }
 
-// y, a number for each row, from the rows of X, m×n; what X holds beyond its columns is
-// replaced by `none`.
-template <class T, class F>
-inline void each_row(const Where<T>& x, T* scratch, T* y, int64_t cols, const Chunk& chunk,
-                     T none, F together) {
-  for (int64_t i = 0; i < chunk.rows; i += kLanes<T>) {
+template <class T, Micro what>
+inline vec<T> together(vec<T> x, vec<T> y) {
+  if constexpr (what == Micro::row_sum) return x + y;
+  else return larger<T>(x, y);
+}
+
+// y, a number for each of `rows` rows, from those of X, which has `cols` columns: its panels
+// lie a_step apart at a, and `row` rows of each come before. What lies beyond the columns is
+// replaced by a number that changes nothing.
+template <class T, Micro what>
+void each_row(const Operation<T>& op, const Batch&) {
+  const vec<T> none = all<T>(what == Micro::row_sum ? T(0) : -T(INFINITY));
+  const int64_t many = kLayout<T>.panels(op.cols);
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
     vec<T> found[kLanes<T>];
-    KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) found[j] = all<T>(none);
-    for (int64_t p = chunk.first; p < chunk.last; ++p) {
-      const int64_t w = kLayout<T>.width(cols, p), valid = least(cols - p * kPanel<T>, w);
-      const T* from = begin_of(x, scratch, p, w, chunk) + i * w;
+    KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) found[j] = none;
+    for (int64_t p = 0; p < many; ++p) {
+      const int64_t w = kLayout<T>.width(op.cols, p), valid = least(op.cols - p * kPanel<T>, w);
+      const T* from = op.a + p * op.a_step + (op.row + i) * w;
       for (int64_t k = 0; k < w; k += kLanes<T>) {
         const auto inside = loaded<T>(kTables<T>.inside + kLanes<T> - least(valid - k, kLanes<T>));
-        KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) if (i + j < chunk.rows)
-          found[j] = together(found[j], select(inside, load(from + j * w + k), all<T>(none)));
+        KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) if (i + j < op.rows)
+          found[j] = together<T, what>(found[j], select(inside, load(from + j * w + k), none));
       }
     }
-    store(y + i, across<T>(found, together));
+    store(op.y + i, across<T>(found, together<T, what>));
   }
 }
 
-// All steps over one chunk of the frame, whose entries stay in the first cache.
+// ---------------------------------------------------------------- programs, turned
+
+// Where rows are taken together and have no more columns than a vector has lanes, registers
+// hold vectors of a column each: of each `lanes` rows first their first column, then their
+// second, and so on. Rows are then taken together without a shuffle, and no lane is idle.
+
+// `rows` rows of a panel, lanes apart, as a register of `cols` columns holds them.
 template <class T>
-inline void run_steps(const Call<T>& call, T* scratch, const Chunk& chunk) {
-  for (const ReadyStep<T>& step : call.steps) {
-    if (!step.tall) {
-      for (int64_t p = chunk.first; p < chunk.last; ++p) {
-        const int64_t w = width(call.frame, p);
-        const Entries<T> a = argument(step.a, scratch, p, w, chunk);
-        const Entries<T> b = step.arity > 1 ? argument(step.b, scratch, p, w, chunk) : a;
-        const Entries<T> c = step.arity > 2 ? argument(step.c, scratch, p, w, chunk) : a;
-        micro<T>(step.micro, begin_of(step.to, scratch, p, w, chunk), a, b, c,
-                 chunk.rows * w, step.value);
-      }
-      continue;
-    }
-    T* y = scratch + (step.to.data != nullptr ? step.to.spread : step.to.at);
-    if (step.micro == Micro::row_sum) {
-      each_row(step.a, scratch, y, call.frame.cols, chunk, T(0),
-               [](vec<T> s, vec<T> v) { return s + v; });
-    } else if (step.micro == Micro::row_max) {
-      each_row(step.a, scratch, y, call.frame.cols, chunk, -T(INFINITY),
-               [](vec<T> m, vec<T> v) { return larger<T>(m, v); });
-    } else {
-      const Entries<T> a = tall_argument(step.a, scratch, chunk);
-      const Entries<T> b = step.arity > 1 ? tall_argument(step.b, scratch, chunk) : a;
-      const Entries<T> c = step.arity > 2 ? tall_argument(step.c, scratch, chunk) : a;
-      micro<T>(step.micro, y, a, b, c, chunk.rows, step.value);
-    }
-    if (step.to.data != nullptr)
-      for (int64_t i = 0; i < chunk.rows; ++i)
-        step.to.data[(chunk.row + i) * kLanes<T>] = y[i];
+void turn_in(const Operation<T>& op, const Batch&) {
+  constexpr int64_t n = kLanes<T>;
+  for (int64_t i = 0; i < op.rows; i += n)
+    transpose_block<T>(op.a + i * n, n, least(n, op.rows - i), op.y + i * op.cols, n, 0, op.cols);
+}
+
+// And back.
+template <class T>
+void turn_out(const Operation<T>& op, const Batch&) {
+  constexpr int64_t n = kLanes<T>;
+  for (int64_t i = 0; i < op.rows; i += n)
+    transpose_block<T>(op.a + i * op.cols, n, op.cols, op.y + i * n, n, 0, least(n, op.rows - i));
+}
+
+// Each number of a row a, repeated in a column of `rows` rows.
+template <class T>
+void turn_row(const Operation<T>& op, const Batch&) {
+  T* y = op.y;
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>)
+    for (int64_t j = 0; j < op.cols; ++j, y += kLanes<T>) store(y, all<T>(op.a[j]));
+}
+
+// A number for each of `rows` rows, repeated in `cols` columns.
+template <class T>
+void turn_numbers(const Operation<T>& op, const Batch&) {
+  T* y = op.y;
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
+    const vec<T> x = load(op.a + i);
+    for (int64_t j = 0; j < op.cols; ++j, y += kLanes<T>) store(y, x);
   }
 }
 
-// y 1×w: the rows of a panel of A added, four sums taking turns.
+// The same for an m×1 operand, whose numbers are lanes apart.
 template <class T>
-inline void add_rows(const Matrix<T>& a, int64_t p, T* y) {
-  const int64_t w = width(a, p);
+void turn_column(const Operation<T>& op, const Batch&) {
+  T* y = op.y;
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
+    vec<T> x{};
+    for (int64_t j = 0; j < least(kLanes<T>, op.rows - i); ++j) x[j] = op.a[(i + j) * kLanes<T>];
+    for (int64_t j = 0; j < op.cols; ++j, y += kLanes<T>) store(y, x);
+  }
+}
+
+// y, a number for each of `rows` rows, from the `cols` columns of a register.
+template <class T, Micro what>
+void each_turned_row(const Operation<T>& op, const Batch&) {
+  const T* from = op.a;
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
+    vec<T> found = load(from);
+    from += kLanes<T>;
+    for (int64_t j = 1; j < op.cols; ++j, from += kLanes<T>)
+      found = together<T, what>(found, load(from));
+    store(op.y + i, found);
+  }
+}
+
+// ---------------------------------------------------------------- programs as operations
+
+// A call under way on a part of its frame.
+template <class T>
+struct Work {
+  const Call<T>& call;
+  const Desk<T>& desk;
+  Chunk chunk;
+
+  using Function = void (*)(const Operation<T>&, const Batch&);
+
+  T* scratch() const { return desk.scratch; }
+  int64_t cols() const { return call.frame.cols; }
+  bool stored(const Where<T>& x) const { return x.data != nullptr; }
+
+  // Does the operation `run` on rows of the chunk.
+  void perform(Function run, T* y, const T* a, int64_t a_step, int64_t columns) const {
+    Operation<T> op;
+    op.run = run;
+    op.y = y;
+    op.a = a;
+    op.a_step = a_step;
+    op.rows = chunk.rows;
+    op.cols = columns;
+    KB_ISA::perform(desk, op);
+  }
+
+  // An argument of a step over the entries of panel p.
+  Entries<T> wide(const Where<T>& x, int64_t p, int64_t w) const {
+    switch (x.place) {
+      case Place::temporary:
+      case Place::full: return {begin_of(x, scratch(), p, w, chunk), 1};
+      case Place::row: return {in_scratch(scratch(), x.spread, p, chunk), 1};
+      case Place::scalar:
+      case Place::number: return {scratch() + x.spread, 0};
+      case Place::tall:
+      case Place::column: break;
+    }
+    T* to = in_scratch(scratch(), x.spread, p, chunk);
+    const bool tall = x.place == Place::tall;
+    const T* from = tall ? scratch() + x.at : x.data + chunk.row * kLanes<T>;
+    perform(spread_column<T>, to, from, tall ? 1 : kLanes<T>, w);
+    return {to, 1};
+  }
+
+  // An argument of a turned step.
+  Entries<T> turned(const Where<T>& x) const {
+    T* to = scratch() + x.spread;
+    const T* from = x.data + chunk.row * kLanes<T>;
+    switch (x.place) {
+      case Place::temporary: return {scratch() + x.at, 1};
+      case Place::row: return {to, 1};
+      case Place::scalar:
+      case Place::number: return {to, 0};
+      case Place::full: perform(turn_in<T>, to, from, 0, cols()); break;
+      case Place::tall: perform(turn_numbers<T>, to, scratch() + x.at, 0, cols()); break;
+      case Place::column: perform(turn_column<T>, to, from, 0, cols()); break;
+    }
+    return {to, 1};
+  }
+
+  // An argument of a step over numbers for each row, which registers hold side by side.
+  Entries<T> tall(const Where<T>& x) const {
+    if (x.place == Place::scalar || x.place == Place::number) return {scratch() + x.spread, 0};
+    if (x.place == Place::tall) return {scratch() + x.at, 1};
+    T* to = scratch() + x.spread;
+    move(to, 1, x.data + chunk.row * kLanes<T>, kLanes<T>);
+    return {to, 1};
+  }
+
+  void move(T* to, int64_t to_step, const T* from, int64_t from_step) const {
+    Operation<T> op;
+    op.run = move_numbers<T>;
+    op.y = to;
+    op.b_step = to_step;
+    op.a = from;
+    op.a_step = from_step;
+    op.rows = chunk.rows;
+    KB_ISA::perform(desk, op);
+  }
+
+  // A step over n entries; `of` gives its arguments.
+  template <class F>
+  void entries(const ReadyStep<T>& step, T* y, int64_t n, F of) const {
+    const Entries<T> a = of(step.a), b = step.arity > 1 ? of(step.b) : a;
+    const Entries<T> c = step.arity > 2 ? of(step.c) : a;
+    Operation<T> op;
+    op.run = kEntries<T>[static_cast<int>(step.micro)];
+    op.y = y;
+    op.a = a.from, op.b = b.from, op.c = c.from;
+    op.a_step = a.step, op.b_step = b.step, op.c_step = c.step;
+    op.cols = n;
+    op.value = step.value;
+    KB_ISA::perform(desk, op);
+  }
+
+  void wide_step(const ReadyStep<T>& step) const {
+    for (int64_t p = chunk.first; p < chunk.last; ++p) {
+      const int64_t w = width(call.frame, p);
+      entries(step, begin_of(step.to, scratch(), p, w, chunk), chunk.rows * w,
+              [&](const Where<T>& x) { return wide(x, p, w); });
+    }
+  }
+
+  void turned_step(const ReadyStep<T>& step) const {
+    constexpr int64_t n = kLanes<T>;
+    T* y = scratch() + (stored(step.to) ? step.to.spread : step.to.at);
+    entries(step, y, (chunk.rows + n - 1) / n * n * cols(),
+            [&](const Where<T>& x) { return turned(x); });
+    if (stored(step.to)) perform(turn_out<T>, step.to.data + chunk.row * n, y, 0, cols());
+  }
+
+  // A number for each row of X.
+  template <Micro what>
+  void row_step(const Where<T>& x, T* y) const {
+    if (call.turned) return perform(each_turned_row<T, what>, y, turned(x).from, 0, cols());
+    Operation<T> op;
+    op.run = each_row<T, what>;
+    op.y = y;
+    op.a = stored(x) ? x.data : scratch() + x.at;
+    op.a_step = kPanel<T> * (stored(x) ? x.rows : chunk.most);
+    op.row = stored(x) ? chunk.row : 0;
+    op.rows = chunk.rows;
+    op.cols = cols();
+    KB_ISA::perform(desk, op);
+  }
+
+  void tall_step(const ReadyStep<T>& step) const {
+    T* y = scratch() + (stored(step.to) ? step.to.spread : step.to.at);
+    if (step.micro == Micro::row_sum) row_step<Micro::row_sum>(step.a, y);
+    else if (step.micro == Micro::row_max) row_step<Micro::row_max>(step.a, y);
+    else entries(step, y, chunk.rows, [&](const Where<T>& x) { return tall(x); });
+    if (stored(step.to)) move(step.to.data + chunk.row * kLanes<T>, kLanes<T>, y, 1);
+  }
+
+  // All steps over the chunk, whose entries stay in the first cache.
+  void steps() const {
+    for (const ReadyStep<T>& step : call.steps) {
+      if (step.tall) tall_step(step);
+      else if (call.turned) turned_step(step);
+      else wide_step(step);
+    }
+  }
+};
+
+// y 1×w: the rows of panel `row` of A added, four sums taking turns.
+template <class T>
+void add_rows(const Operation<T>& op, const Batch&) {
+  const Matrix<T>& a = *op.matrix;
+  const int64_t w = width(a, op.row);
   for (int64_t k = 0; k < w; k += kLanes<T>) {
     vec<T> sum[4] = {all<T>(T(0)), all<T>(T(0)), all<T>(T(0)), all<T>(T(0))};
-    const T* from = at_panel(a, p) + k;
+    const T* from = at_panel(a, op.row) + k;
     int64_t i = 0;
     for (; i + 4 <= a.rows; i += 4)
       KB_UNROLLED for (int j = 0; j < 4; ++j) sum[j] += load(from + (i + j) * w);
     for (; i < a.rows; ++i) sum[0] += load(from + i * w);
-    store(y + k, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+    store(op.y + k, (sum[0] + sum[1]) + (sum[2] + sum[3]));
   }
 }
 
+// A vector of the sum of A's entries, four sums taking turns.
 template <class T>
-inline T add_all(const Matrix<T>& a) {
-  vec<T> sum[4] = {all<T>(T(0)), all<T>(T(0)), all<T>(T(0)), all<T>(T(0))};
-  for (int64_t i = 0; i < a.rows; ++i)
-    along_row(a, i, T(0), [&](vec<T> v) { sum[i % 4] += v; });
-  return added<T>((sum[0] + sum[1]) + (sum[2] + sum[3]));
+void add_all(const Operation<T>& op, const Batch&) {
+  const Matrix<T>& a = *op.matrix;
+  const vec<T> zero = all<T>(T(0));
+  vec<T> sum[4] = {zero, zero, zero, zero};
+  for (int64_t p = 0; p < panels(a); ++p) {
+    const int64_t w = width(a, p), valid = least(a.cols - p * kPanel<T>, w);
+    for (int64_t k = 0; k < w; k += kLanes<T>) {
+      const auto inside = loaded<T>(kTables<T>.inside + kLanes<T> - least(valid - k, kLanes<T>));
+      const T* from = at_panel(a, p) + k;
+      int64_t i = 0;
+      for (; i + 4 <= a.rows; i += 4)
+        KB_UNROLLED for (int j = 0; j < 4; ++j)
+          sum[j] += select(inside, load(from + (i + j) * w), zero);
+      for (; i < a.rows; ++i) sum[0] += select(inside, load(from + i * w), zero);
+    }
+  }
+  store(op.y, all<T>(added<T>((sum[0] + sum[1]) + (sum[2] + sum[3]))));
+}
+
+// The product or sum of a chunk, in panel q.
+template <class T, Code code>
+inline void feed(const Work<T>& work, int64_t q) {
+  const Call<T>& call = work.call;
+  const int64_t w = width(call.frame, q);
+  const bool turns = call.turned && call.fed.data == nullptr;
+  Operation<T> op;
+  op.y = turns ? work.scratch() + call.fed.spread
+               : begin_of(call.fed, work.scratch(), q, w, work.chunk);
+  op.matrix = &call.operands[0];
+  op.cols = w;
+  if constexpr (code == Code::sum_rows || code == Code::sum_all) {
+    op.run = code == Code::sum_rows ? add_rows<T> : add_all<T>;
+    op.row = q;
+    perform(work.desk, op);
+  } else {
+    const Matrix<T>& b = call.operands[1];
+    constexpr bool packed = code == Code::matmul_tb;
+    op.b = packed ? work.scratch() + call.packed : at_panel(b, q);
+    op.depth = packed ? b.cols : b.rows;
+    op.row = work.chunk.row;
+    op.rows = work.chunk.rows;
+    if (call.start != nullptr) {
+      op.c_step = call.start_each_row ? w : 0;
+      op.c = at_panel(*call.start, q) + work.chunk.row * op.c_step;
+    }
+    product<T, code == Code::matmul_ta>(work.desk, op);
+  }
+  if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
+                          work.scratch() + call.fed.spread, 0, work.cols());
 }
 
 // Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
 // m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
 template <class T, Code code>
-void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t hi) {
-  for (const Where<T>& x : call.numbers)
-    store(scratch + x.spread, all<T>(x.data != nullptr ? x.data[0] : x.number));
+void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+  T* const scratch = desk.scratch;
+  for (const Where<T>& x : call.numbers) {
+    Operation<T> op;
+    op.run = spread_number<T>;
+    op.y = scratch + x.spread;
+    op.a = x.data;
+    op.value = x.number;
+    perform(desk, op);
+  }
   const bool by_panels = call.by_panels;
   const int64_t first = by_panels ? lo : 0, last = by_panels ? hi : panels(call.frame);
   if (by_panels) lo = 0, hi = 1;
   const int64_t step = call.whole ? last - first : 1;
   for (int64_t p = first; p < last; p += step) {
-    Chunk chunk{p, p + step, lo, 0, 0};
+    Work<T> work{call, desk, {p, p + step, lo, 0, 0}};
+    Chunk& chunk = work.chunk;
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
     chunk.most = hi - lo;
     if (chunk.most * wide > call.tall) {
       const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
       chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
+      if (call.turned) chunk.most = (chunk.most + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
     }
+    chunk.rows = chunk.most;
     for (const Where<T>& x : call.rows)
-      for (int64_t q = chunk.first; q < chunk.last; ++q)
-        spread_row(in_scratch(scratch, x.spread, q, chunk), x.data + q * kPanel<T>,
-                   width(call.frame, q), chunk.most);
-    if constexpr (code == Code::matmul_tb)
-      pack_transposed(call.operands[1], p, scratch + call.packed, width(call.frame, p));
+      if (call.turned) work.perform(turn_row<T>, scratch + x.spread, x.data, 0, work.cols());
+      else
+        for (int64_t q = chunk.first; q < chunk.last; ++q)
+          work.perform(spread_row<T>, in_scratch(scratch, x.spread, q, chunk),
+                       x.data + q * kPanel<T>, 0, width(call.frame, q));
+    if constexpr (code == Code::matmul_tb) {
+      Operation<T> op;
+      op.run = pack_transposed<T>;
+      op.y = scratch + call.packed;
+      op.matrix = &call.operands[1];
+      op.row = p;
+      op.cols = width(call.frame, p);
+      perform(desk, op);
+    }
     for (; chunk.row < hi; chunk.row += chunk.rows) {
       chunk.rows = least(chunk.most, hi - chunk.row);
+      for (const Where<T>& x : call.turns)
+        work.perform(turn_in<T>, scratch + x.at, x.data + chunk.row * kLanes<T>, 0, work.cols());
       if constexpr (code != Code::entries)
-        for (int64_t q = chunk.first; q < chunk.last; ++q) {
-          const int64_t w = width(call.frame, q);
-          T* to = begin_of(call.fed, scratch, q, w, chunk);
-          if constexpr (code == Code::sum_rows) add_rows(call.operands[0], q, to);
-          if constexpr (code == Code::sum_all) store(to, all<T>(add_all(call.operands[0])));
-          if constexpr (code >= Code::matmul && code <= Code::matmul_tb) {
-            const Matrix<T>& b = call.operands[1];
-            Tile<T> t{&call.operands[0], at_panel(b, q), to, nullptr, 0, w, b.rows};
-            if constexpr (code == Code::matmul_tb) t.b = scratch + call.packed, t.depth = b.cols;
-            if (call.start != nullptr) {
-              t.start_step = call.start_each_row ? w : 0;
-              t.start = at_panel(*call.start, q) + chunk.row * t.start_step;
-            }
-            product<T, code == Code::matmul_ta>(t, chunk.row, chunk.rows);
-          }
-        }
-      run_steps(call, scratch, chunk);
+        for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
+      work.steps();
     }
   }
 }
@@ -566,7 +780,9 @@ void program(const Call<T>& call, const Batch&, T* scratch, int64_t lo, int64_t 
 // C n×m = Aᵀ, rows lo to hi of C, block by block. Rows are whole vectors, so a block at the
 // edge reads and writes padding.
 template <class T>
-void transpose(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+void transpose(const Operation<T>& op, const Batch&) {
+  const Call<T>& call = *op.call;
+  const int64_t lo = op.row, hi = op.row + op.rows;
   const Matrix<T>&a = call.operands[0], &c = call.results[0];
   constexpr int64_t n = kLanes<T>;
   for (int64_t i = lo / n * n; i < hi; i += n) {
@@ -578,7 +794,9 @@ void transpose(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
 }
 
 template <class T>
-void slice(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+void slice(const Operation<T>& op, const Batch&) {
+  const Call<T>& call = *op.call;
+  const int64_t lo = op.row, hi = op.row + op.rows;
   const Matrix<T>&a = call.operands[0], &c = call.results[0];
   int64_t row = call.ints[0], col = call.ints[1];
   for (int64_t i = lo; i < hi; ++i)
@@ -586,7 +804,9 @@ void slice(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
 }
 
 template <class T>
-void place(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
+void place(const Operation<T>& op, const Batch&) {
+  const Call<T>& call = *op.call;
+  const int64_t lo = op.row, hi = op.row + op.rows;
   const Matrix<T>&a = call.operands[0], &c = call.results[0];
   int64_t row = call.ints[0], col = call.ints[1];
   for (int64_t i = lo; i < hi; ++i)
@@ -596,19 +816,26 @@ void place(const Call<T>& call, const Batch&, T*, int64_t lo, int64_t hi) {
     }
 }
 
-constexpr int64_t kAhead = 8;  // rows that are fetched before they are taken
+constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
+constexpr int64_t kLine = 64;
 
 // Row i of C is row order[i] of the row-major data, C.cols wide.
 template <class T>
-void take(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
+void take(const Operation<T>& op, const Batch& batch) {
+  const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
-  for (int64_t p = 0; p < panels(c); ++p) {
-    const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
-    T* to = at_panel(c, p) + lo * w;
-    for (int64_t i = lo; i < hi; ++i, to += w) {
-      const T* from = call.data + batch.order[i] * c.cols + p * kPanel<T>;
-      if (i + kAhead < hi)
-        __builtin_prefetch(call.data + batch.order[i + kAhead] * c.cols + p * kPanel<T>);
+  const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), ahead = kFetched / bytes + 1;
+  for (int64_t i = op.row; i < op.row + op.rows; ++i) {
+    const T* from = call.data + batch.order[i] * c.cols;
+    if (i + ahead < batch.known) {
+      const uintptr_t next = reinterpret_cast<uintptr_t>(call.data) +
+                             static_cast<uintptr_t>(batch.order[i + ahead]) * static_cast<uintptr_t>(bytes);
+      for (int64_t k = 0; k < bytes; k += kLine)  // harmless wherever it points
+        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<uintptr_t>(k)), 0, 2);
+    }
+    for (int64_t p = 0; p < panels(c); ++p, from += kPanel<T>) {
+      const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
+      T* to = at_panel(c, p) + i * w;
       if (from + w <= call.data_end)  // what is read beyond the row goes into the padding
         for (int64_t k = 0; k < w; k += kLanes<T>) store(to + k, load(from + k));
       else
@@ -637,7 +864,9 @@ inline void philox(uint64_t counter[4], uint64_t key0, uint64_t key1) {
 // Entry e, row by row, takes the e-th half word of the stream, the low half first, as
 // NumPy's Philox gives it: its first block has the counter 1.
 template <class T>
-void mask(const Call<T>& call, const Batch& batch, T*, int64_t lo, int64_t hi) {
+void mask(const Operation<T>& op, const Batch& batch) {
+  const Call<T>& call = *op.call;
+  const int64_t lo = op.row, hi = op.row + op.rows;
   const Matrix<T>& c = call.results[0];
   uint64_t stream = static_cast<uint64_t>(call.ints[0]);
   uint32_t threshold = static_cast<uint32_t>(call.ints[1]);
@@ -678,12 +907,24 @@ void unpack(Matrix<T> from, T* rows) {
   }
 }
 
+// Rows lo to hi of such an instruction, as one operation.
+template <class T, void (*run)(const Operation<T>&, const Batch&)>
+void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+  Operation<T> op;
+  op.run = run;
+  op.call = &call;
+  op.row = lo;
+  op.rows = hi - lo;
+  perform(desk, op);
+}
+
 template <class T>
 constexpr Kernels<T> kKernels{
     kLayout<T>,
     {program<T, Code::entries>, program<T, Code::matmul>, program<T, Code::matmul_ta>,
-     program<T, Code::matmul_tb>, program<T, Code::sum_rows>, program<T, Code::sum_all>, transpose<T>, slice<T>, place<T>,
-     take<T>, mask<T>},
+     program<T, Code::matmul_tb>, program<T, Code::sum_rows>, program<T, Code::sum_all>,
+     moving<T, transpose<T>>, moving<T, slice<T>>, moving<T, place<T>>, moving<T, take<T>>,
+     moving<T, mask<T>>},
     pack<T>,
     unpack<T>};
 

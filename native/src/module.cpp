@@ -87,6 +87,29 @@ class Turn {
   std::mutex& mutex_;
 };
 
+// Rows to take, some thousands of them copied at a time, since who gave them may change them.
+class Order {
+ public:
+  Order(const int64_t* from, int64_t many) : from_(from), many_(many) {}
+  // The next batch: `rows` of them from `at`, and what is known of those after them.
+  void give(Batch& batch, int64_t at, int64_t rows) {
+    if (at + rows > end_) {
+      begin_ = at;
+      end_ = std::min(many_, at + std::max(rows, kCopied));
+      copy_.assign(from_ + begin_, from_ + end_);
+    }
+    batch.order = copy_.data() + (at - begin_);
+    batch.rows = rows;
+    batch.known = end_ - at;
+  }
+
+ private:
+  static constexpr int64_t kCopied = 4096;
+  const int64_t* from_;
+  int64_t many_, begin_ = 0, end_ = 0;
+  std::vector<int64_t> copy_;
+};
+
 // Whether a time is over, without a look at the clock every time it is asked.
 class Watch {
  public:
@@ -189,12 +212,12 @@ class Engine {
       };
     double loss = 0;
     int64_t k = first;
+    Order taken(order.data(), rows);
     {
       nb::gil_scoped_release release;
       for (Watch watch(seconds); k < last;) {
         Batch batch;
-        batch.order = order.data() + k * size;
-        batch.rows = std::min(size, rows - k * size);
+        taken.give(batch, k * size, std::min(size, rows - k * size));
         batch.seed = seed;
         batch.draw = static_cast<uint64_t>(step + (k - first));
         number(settings[0], rates.data()[k - first]);

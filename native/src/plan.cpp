@@ -32,6 +32,8 @@ constexpr double kLong = 5e8;    // operations a step above which it asks whethe
 constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
+constexpr int kNoteIn = 2;       // the run of a program in which its operations are noted
+constexpr int64_t kMostNoted = 2000;
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
@@ -289,14 +291,14 @@ void Plan<T>::validate_program(const Instruction& item) const {
 // ---------------------------------------------------------------- calls made ready
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, three
-// places for what a step repeats, a panel of a transposed factor, one for each 1×n operand,
-// a vector for each constant or 1×1.
+// places for what a step repeats, a panel of a transposed factor, a register for each operand
+// 1×n or to turn, a vector for each constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
-  const bool whole = takes_whole_rows(item);
+  const bool whole = takes_whole_rows(item), turned = whole && item.cols <= lanes;
   const int64_t tall = std::max(kChunk, whole ? kernels_.layout.size(1, item.cols) : 0);
   int registers = 0;
   auto count = [&](const Target& to) {
@@ -309,7 +311,12 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     if (call != nullptr) call->packed = next;
     next += buffers_[item.operands[1]].cols * kernels_.layout.panel;
   }
-  std::vector<int64_t> row_at(item.operands.size(), -1);
+  std::vector<int64_t> row_at(item.operands.size(), -1), turned_at(item.operands.size(), -1);
+  auto written = [&](int operand) {  // by a step of this program
+    const int memory = buffers_[item.operands[operand]].memory;
+    return std::any_of(item.results.begin(), item.results.end(),
+                       [&](int id) { return buffers_[id].memory == memory; });
+  };
   auto where = [&](const Argument& a, int side) {
     Where<T> x;
     x.place = a.place;
@@ -319,7 +326,17 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
       x.data = call->operands_[a.index].data;
       x.rows = call->operands_[a.index].rows;
     }
-    if (a.place == Place::tall || a.place == Place::column) x.spread = (registers + side) * tall;
+    if (a.place == Place::tall || a.place == Place::column || a.place == Place::full)
+      x.spread = (registers + side) * tall;
+    if (a.place == Place::full && turned && !written(a.index)) {
+      int64_t& at = turned_at[a.index];
+      const bool seen = at >= 0;
+      if (!seen) at = next, next += tall;
+      x.at = at;
+      if (!seen && call != nullptr) call->turns_.push_back(x);
+      x.place = Place::temporary;
+      x.data = nullptr;
+    }
     if (a.place == Place::scalar || a.place == Place::number) {
       x.spread = next;
       next += lanes;
@@ -351,6 +368,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (call != nullptr) {
     call->tall = tall;
     call->whole = whole;
+    call->turned = turned;
     call->by_panels = by_panels(item);
     if (has_feed(item.code)) call->fed = result(item.fed);
   }
@@ -381,6 +399,7 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   call.steps = some(call.steps_);
   call.numbers = some(call.numbers_);
   call.rows = some(call.rows_);
+  call.turns = some(call.turns_);
   call.ints = some(item.ints);
   call.constants = some(item.numbers);
   if (item.start >= 0) {
@@ -406,7 +425,7 @@ void Plan<T>::prepare() {
       return;
     }
   Program<T>& program = programs_[1 - current_];
-  program.batch_rows = 0;
+  program = Program<T>();
   program.calls = std::vector<Ready<T>>(code_.size());
   for (size_t k = 0; k < code_.size(); ++k) make_ready(code_[k], program.calls[k]);
   program.batch_rows = batch_rows_;
@@ -455,17 +474,14 @@ void Plan<T>::batch_rows(int64_t rows) {
 
 // ---------------------------------------------------------------- a step
 
-// The batch with the rows to take checked, and copied, since who gave them may change them.
 template <class T>
-Batch Plan<T>::taken(const Batch& batch) {
-  Batch own = batch;
-  if (!takes_) return own;
+void Plan<T>::check_rows(const Batch& batch) const {
+  if (!takes_) return;
   if (batch.order == nullptr) throw Refused("no rows to take from the data");
-  order_.assign(batch.order, batch.order + batch.rows);
-  for (int64_t row : order_)
-    if (row < 0 || row >= source_rows_) throw Refused("a row that the data do not have");
-  own.order = order_.data();
-  return own;
+  const auto many = static_cast<uint64_t>(source_rows_);
+  bool bad = false;  // a negative number is a large one
+  for (int64_t k = 0; k < batch.rows; ++k) bad |= static_cast<uint64_t>(batch.order[k]) >= many;
+  if (bad) throw Refused("a row that the data do not have");
 }
 
 template <class T>
@@ -473,20 +489,27 @@ bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   if (ended_) throw Refused("the plan has ended");
   batch_rows(batch.rows);
   prepare();
-  const Batch own = taken(batch);
+  check_rows(batch);
   const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
   active_ = small || !pace_.all() ? 1 : team_.size();
   const bool asks = stop && work_a_row_ * static_cast<double>(batch.rows) > kLong;
   stop_ = asks ? &stop : nullptr;
   stopped_.store(false);
-  if (small || team_.size() == 1) {
-    work(0, own);
+  if (small) {
+    Program<T>& program = programs_[current_];
+    if (program.runs < kNoteIn && ++program.runs == kNoteIn) note(program, batch);
+    if (!program.noted.empty()) work_noted(program, batch);
+    else work(0, batch);
+    return true;
+  }
+  if (team_.size() == 1) {
+    work(0, batch);
     return !stopped_.load();
   }
   using Clock = std::chrono::steady_clock;
   const Clock::time_point began = Clock::now();
-  if (active_ == 1) work(0, own);
-  else team_.run([&](int thread) { work(thread, own); });
+  if (active_ == 1) work(0, batch);
+  else team_.run([&](int thread) { work(thread, batch); });
   pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
   return !stopped_.load();
 }
@@ -509,7 +532,11 @@ void Plan<T>::work(int thread, const Batch& batch) {
   for (const Ready<T>* first = calls.data(); first < end;) {
     const Instruction& item = *first->item;
     if (item.barrier && active_ > 1) barrier_.wait();
-    if (item.guarded && guard_ >= 0 && !std::isfinite(base_[guard_][0])) return;
+    if (item.guarded && notes_ != nullptr) {
+      if (unguarded_ < 0) unguarded_ = notes_->many;
+    } else if (item.guarded && !finite()) {
+      return;
+    }
     const size_t place = static_cast<size_t>(first - calls.data());
     if (place >= asking_ends_ && stopped_.load(std::memory_order_relaxed)) return;
     if (thread == 0) ask(place);
@@ -524,6 +551,30 @@ void Plan<T>::work(int thread, const Batch& batch) {
     }
     first = last;
   }
+}
+
+// Notes the operations of a step on one thread, unless they are too many.
+template <class T>
+void Plan<T>::note(Program<T>& program, const Batch& batch) {
+  std::vector<Operation<T>> all(kMostNoted);
+  Notes<T> notes{all.data(), 0, kMostNoted};
+  notes_ = &notes;
+  unguarded_ = -1;
+  work(0, batch);
+  notes_ = nullptr;
+  if (notes.many > kMostNoted) return;
+  program.noted.assign(all.begin(), all.begin() + notes.many);
+  program.unguarded = unguarded_ < 0 ? notes.many : unguarded_;
+}
+
+template <class T>
+void Plan<T>::work_noted(const Program<T>& program, const Batch& batch) {
+  const Operation<T>* op = program.noted.data();
+  const Operation<T>*const guarded = op + program.unguarded,
+                   *const end = op + program.noted.size();
+  for (; op < guarded; ++op) op->run(*op, batch);
+  if (op < end && !finite()) return;
+  for (; op < end; ++op) op->run(*op, batch);
 }
 
 // A thread's share of some rows or panels: a function of their number alone.

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -31,16 +32,21 @@ template <class T>
 struct Ready : Call<T> {
   std::vector<Matrix<T>> operands_, results_;
   std::vector<ReadyStep<T>> steps_;
-  std::vector<Where<T>> numbers_, rows_;
+  std::vector<Where<T>> numbers_, rows_, turns_;
   Matrix<T> start_{};
   const Instruction* item = nullptr;
 };
 
-// Every call of a plan, for batches of one size.
+// Every call of a plan, for batches of one size. What they come down to on one thread is
+// noted in short steps, and done from there: of `noted`, the first `unguarded` come before
+// the look at the loss.
 template <class T>
 struct Program {
   int64_t batch_rows = 0;  // 0: none yet
   std::vector<Ready<T>> calls;
+  std::vector<Operation<T>> noted;
+  int64_t unguarded = 0;
+  int runs = 0;  // so far, up to that in which it is noted
 };
 
 template <class T>
@@ -83,13 +89,17 @@ class Plan {
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
-  Batch taken(const Batch& batch);
+  void check_rows(const Batch& batch) const;
   void work(int thread, const Batch& batch);
+  void note(Program<T>& program, const Batch& batch);
+  void work_noted(const Program<T>& program, const Batch& batch);
+  bool finite() const { return guard_ < 0 || std::isfinite(base_[guard_][0]); }
   void ask(size_t place);
   void share(const Ready<T>& call, const Batch& batch, int thread);
   void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
   void execute(const Ready<T>& call, const Batch& batch, int thread, int64_t lo, int64_t hi) {
-    kernels_.execute[static_cast<int>(call.item->code)](call, batch, scratch_[thread], lo, hi);
+    const Desk<T> desk{batch, scratch_[thread], notes_};
+    kernels_.execute[static_cast<int>(call.item->code)](call, desk, lo, hi);
   }
 
   const Kernels<T>& kernels_;
@@ -110,8 +120,9 @@ class Plan {
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data
-  std::vector<int64_t> order_;  // the rows of the present batch
   size_t bytes_ = 0;
+  Notes<T>* notes_ = nullptr;  // where operations are noted at present
+  int64_t unguarded_ = -1;     // of these notes, how many come before the first guarded one
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;
   Team team_;

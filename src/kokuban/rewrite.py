@@ -86,10 +86,16 @@ def simplify(expression: Expr) -> Expr:
     return simplify_all([expression])[0]
 
 
-def simplify_all(expressions: Iterable[Expr]) -> list[Expr]:
-    """Several expressions simplified together, their common parts once."""
+def simplify_all(
+    expressions: Iterable[Expr], done: dict[Expr, Expr] | None = None
+) -> list[Expr]:
+    """Several expressions simplified together, their common parts once.
+
+    `done` takes the simple form of each node, so that a later call with it need not find
+    them again.
+    """
     outputs = [require(e, "What is simplified") for e in expressions]
-    done: dict[Expr, Expr] = {}
+    done = {} if done is None else done
     for output in outputs:
         _settle(output, done)
     return [done[o] for o in outputs]
@@ -559,6 +565,9 @@ def _usable(value: Fraction | float) -> bool:
 @_rewrite("cancel and collect factors", "x·y / x = y", "multiply", "divide", "negate")
 def _collect_factors(node: Expr) -> Expr | None:
     product = _product(node)
+    powers = (*product.scalars.values(), *product.factors.values())
+    if len(product.opened) == 1 and all(powers):
+        return None  # one operation, in which nothing cancels
     if not _usable(product.number):
         return None
     cheaper = product.cost(node.shape) < _cost(product.opened, node.shape)

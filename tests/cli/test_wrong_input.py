@@ -159,7 +159,6 @@ def test_train_refuses(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "COMMAND"),
         (("trian",), "invalid choice: 'trian'"),
         (("train",), "DATA"),
         (("train", "a", "b", "c"), "not 3 files"),
@@ -173,6 +172,12 @@ def test_usage_is_exit_code_2(run: Any, words: tuple[str, ...], message: str) ->
     assert done.code == 2
     assert message in done.err
     assert "usage: kokuban" in done.err
+
+
+def test_no_command_gets_the_list_of_them(run: Any) -> None:
+    done = run()
+    assert done.code == 0
+    assert "worksheet" in done.out
 
 
 def test_divergence_names_the_layer_and_the_step(run: Any, data: Path) -> None:

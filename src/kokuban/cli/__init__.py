@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    args = parser().parse_args(words)
+    args = parser().parse_args(words or ["--help"])
     args.words = words
     code: int = args.run(args)
     sys.stdout.flush()  # here, where a failure still has a message

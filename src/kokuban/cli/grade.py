@@ -116,8 +116,8 @@ def _print_class(class_: Sequence[Graded], lang: str) -> None:
         for line in graded.problems:
             print(f"  ! {line}")
     points = sum(g.points for g in class_) / len(class_)
-    most = max(len(g.verdicts) for g in class_)
-    print(say["class"].format(len(class_), f"{points:.3g}", most))
+    blanks = sum(len(g.verdicts) for g in class_) / len(class_)
+    print(say["class"].format(len(class_), f"{points:.3g}", f"{blanks:.3g}"))
     found = commonest(class_)
     print(say["commonest"] if found else say["no mistakes"])
     for mistake, blank, count in found:

@@ -85,6 +85,7 @@ def latex(page: Page, document: bool = False) -> str:
         return body
     extra = JAPANESE if page.lang == "ja" else ""
     head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
+    head += "\\clubpenalty=10000 \\displaywidowpenalty=10000\n"  # a step stays together
     return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
 
 

@@ -177,11 +177,13 @@ class _Code:
         ]
 
     def backward(self) -> list[str]:
-        """One line for each gradient."""
-        return [
-            f"{self.gradient(g.of)} = {self._matrix(g.value)}"
-            for g in self.tape.gradients
-        ]
+        """One line for each gradient that is asked for or used."""
+        lines: list[str] = []
+        for g in reversed(self.tape.gradients):
+            name = self.gradient(g.of)
+            if g.of in self.tape.wrt or _used(name, lines):
+                lines.append(f"{name} = {self._matrix(g.value)}")
+        return lines[::-1]
 
     def _matrix(self, node: Expr) -> str:
         """The expression as Python that gives a matrix, a number as a 1×1 one."""

@@ -154,7 +154,13 @@ def diagnose(
             mistakes, line = explained
             break
     if shapes is not None and not mistakes:
-        mistakes = (Mistake("shape", "it is of another shape.", "形が違う。"),)
+        mistakes = (
+            Mistake(
+                "shape",
+                "it is of another shape, and no known mistake explains it.",
+                "形が違う。名前のついた誤りのどれにも当てはまらない。",
+            ),
+        )
     derived = None if loss is None or wrt is None else (loss, wrt)
     return Diagnosis(False, mistakes, shapes, line, derived)
 

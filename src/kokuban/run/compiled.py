@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
 
-from kokuban.expr import Expr, Symbol
+from kokuban.expr import Expr, Symbol, symbols
 from kokuban.run.lower import NotLowered, lower
 from kokuban.run.plan import BATCH, Plan
 from kokuban.run.reference import Program
@@ -31,21 +31,36 @@ def say_on_numpy(what: str, reason: str) -> None:
 class Compiled:
     """Several expressions, run together on the native engine or, without it, on NumPy.
 
-    Native buffers are made for the largest number of rows met so far. `on_numpy` says why
-    NumPy must do, or nothing.
+    They are prepared when they are first needed. Native buffers are made for the largest
+    number of rows met so far.
     """
 
     def __init__(self, outputs: Sequence[Expr]) -> None:
         self.outputs = tuple(outputs)
-        self._program = Program(outputs)
-        self._plan: Plan | None = None
-        self.on_numpy = "" if native() is not None else NO_COMPILER
-        if not self.on_numpy:
-            try:
-                self._plan = lower(outputs)
-            except NotLowered as error:
-                self.on_numpy = str(error)
         self._machines: dict[np.dtype[Any], tuple[int, Machine]] = {}
+
+    @cached_property
+    def _program(self) -> Program:
+        return Program(self.outputs)
+
+    @cached_property
+    def _lowered(self) -> tuple[Plan | None, str]:
+        """The plan, or why there is none."""
+        if native() is None:
+            return None, NO_COMPILER
+        try:
+            return lower(self.outputs), ""
+        except NotLowered as error:
+            return None, str(error)
+
+    @cached_property
+    def _batches(self) -> list[Symbol]:
+        return [s for s in symbols(self.outputs) if s.shape[0] == BATCH]
+
+    @property
+    def on_numpy(self) -> str:
+        """Why NumPy must do, or nothing."""
+        return self._lowered[1]
 
     def __call__(
         self, values: Mapping[Symbol, np.ndarray], xp: Any = np, dtype: Any = np.float64
@@ -59,13 +74,14 @@ class Compiled:
     def _machine(
         self, values: Mapping[Symbol, np.ndarray], dtype: np.dtype[Any]
     ) -> tuple[Machine | None, int]:
-        if self._plan is None:
+        plan, _ = self._lowered
+        if plan is None:
             return None, 0
-        batches = [len(values[s]) for s in self._program.symbols if s.shape[0] == BATCH]
+        batches = [len(values[s]) for s in self._batches]
         rows = max(batches, default=1)
         most, machine = self._machines.get(dtype, (0, None))
         if machine is None or rows > most:
-            machine = Machine(self._plan, dtype, rows, num_threads())
+            machine = Machine(plan, dtype, rows, num_threads())
             self._machines[dtype] = rows, machine
         return machine, rows
 

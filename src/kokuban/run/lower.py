@@ -157,8 +157,9 @@ class _Tasks:
                 self._users[_real(a)].append(n)
         for node in self._nodes:
             self._add(node)
+        asked = set(map(_real, outputs))
         for task in self.all:
-            task.kept = task.gives in set(map(_real, outputs))
+            task.kept = task.gives in asked
         self._assign(assigned, tuple(map(_real, outputs[:1])))
 
     def _assign(self, assigned: Mapping[Symbol, Expr], loss: tuple[Expr, ...]) -> None:
@@ -168,7 +169,7 @@ class _Tasks:
             task = maker.get(_real(new))
             free = task is not None and task.target is None and task.gives not in loss
             if task is not None and free and task.kind != "alone":
-                task.target, task.after = symbol, loss
+                task.give_to(symbol, loss)
             else:
                 self.all.append(copied(_real(new), symbol, loss))
 

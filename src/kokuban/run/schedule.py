@@ -8,6 +8,7 @@ overwrite what they may still read.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,9 +33,11 @@ class Task:
     frame    the shape that it runs over
     gives    the node whose value it is; None for a copy
     reads    what it reads, and whether row i needs only row i
+    kept     whether its value is asked for
     target   the symbol that takes the value, once nobody reads the old one
     after    values that must be there, for all threads, before it runs
-    kept     whether its value is asked for
+    needs    what it reads or waits for, and whether row i needs only row i
+    partition  how threads divide it
     """
 
     kind: str
@@ -45,33 +48,27 @@ class Task:
     reads: list[tuple[Expr, bool]]
     ints: tuple[int, ...] = ()
     numbers: tuple[float, ...] = ()
-    target: Symbol | None = None
-    after: tuple[Expr, ...] = ()
     kept: bool = False
+    target: Symbol | None = field(init=False, default=None)
+    after: tuple[Expr, ...] = field(init=False, default=())
+    needs: list[tuple[Expr, bool]] = field(init=False)
+    partition: Partition = field(init=False)
 
-    @property
-    def needs(self) -> list[tuple[Expr, bool]]:
-        """What it reads or waits for, and whether row i needs only row i."""
-        return [*self.reads, *((n, False) for n in self.after)]
+    def __post_init__(self) -> None:
+        self.needs = self.reads
+        self.partition = divided(self.frame, self.kind in ("entry", "feed"))
 
-    @property
-    def partition(self) -> Partition:
-        """How threads divide it."""
-        return divided(self.frame, self.kind in ("entry", "feed"))
+    def give_to(self, target: Symbol | None, after: tuple[Expr, ...]) -> None:
+        """Let a symbol take the value once `after` are there, or nobody."""
+        self.target, self.after = target, after
+        self.needs = [*self.reads, *((n, False) for n in after)]
 
 
 def copied(node: Expr, target: Symbol, after: tuple[Expr, ...]) -> Task:
     """The task that gives a symbol the value of a node."""
-    return Task(
-        "entry",
-        "copy",
-        node.shape,
-        node,
-        None,
-        [(node, True)],
-        target=target,
-        after=after,
-    )
+    task = Task("entry", "copy", node.shape, node, None, [(node, True)])
+    task.give_to(target, after)
+    return task
 
 
 @dataclass(eq=False, slots=True)
@@ -145,6 +142,7 @@ class _Schedule:
             for b in before:
                 self._later[b].append(t)
         self._able = [t for t in tasks if not self._missing[t]]
+        self._stored: dict[Task, bool] = {}  # whether some reader cannot go on from it
         self._written: dict[Expr, Partition] = {}  # since the last barrier
         self._touched: dict[Expr, set[tuple[Partition, bool]]] = {}  # read since then
         self._chain = 0
@@ -160,23 +158,26 @@ class _Schedule:
         return before - {task}
 
     def _next(self) -> None:
-        free = [t for t in self._able if self._free(t)]
-        eager = [t for t in free if self._useful(t)]
         group = self.groups[-1] if self.groups and not self._barrier else None
         if group is not None:
-            joining = [t for t in eager if group.admits(t)]
-            joining = joining or [t for t in free if self._leads(t, group)]
-            if joining:
-                return self._do(min(joining, key=self._number.__getitem__), group)
-        if not eager and self._barrier_helps():
+            joining = (t for t in self._able if self._joins(t, group))
+            leading = (t for t in self._able if self._leads(t, group))
+            if task := next(joining, None) or next(leading, None):
+                return self._do(task, group)
+        like = None if group is None else group.first.partition
+        free = sorted(
+            filter(self._free, self._able),
+            key=lambda t: t.partition != like,
+        )
+        task = next(filter(self._useful, free), None)
+        if task is None and self._barrier_helps():
             return None
         if not free:
             return self._untangle()
-        chosen = eager or [t for t in free if t.kind == "feed"]
-        chosen = chosen or [t for t in free if BATCH in t.frame] or free
-        like = None if group is None else group.first.partition
-        same = [t for t in chosen if t.partition == like]
-        return self._do(min(same or chosen, key=self._number.__getitem__), None)
+        if task is None:
+            feeds = [t for t in free if t.kind == "feed"]
+            task = (feeds or [t for t in free if BATCH in t.frame] or free)[0]
+        return self._do(task, None)
 
     def _barrier_helps(self) -> bool:
         """Whether only a barrier lets something of use run; if so it is set."""
@@ -192,12 +193,10 @@ class _Schedule:
 
     def _free(self, task: Task) -> bool:
         """Whether it needs no barrier."""
-        own = task.partition
-        if any(
-            n in self._written and not (aligned and self._written[n] == own)
-            for n, aligned in task.needs
-        ):
-            return False
+        own, written = task.partition, self._written
+        for n, aligned in task.needs:
+            if n in written and not (aligned and written[n] == own):
+                return False
         if task.target is None:
             return True
         touched = self._touched.get(task.target, ())
@@ -212,8 +211,10 @@ class _Schedule:
             return True
         done |= {task}
         readers = self._readers.get(task.gives, []) if task.gives is not None else []
-        group = Group([task], False, 0)
-        return not all(map(group.admits, readers)) or any(
+        if task not in self._stored:
+            group = Group([task], False, 0)
+            self._stored[task] = not all(map(group.admits, readers))
+        return self._stored[task] or any(
             self._within_reach(r, done) and self._useful(r, done) for r in readers
         )
 
@@ -226,6 +227,10 @@ class _Schedule:
             for t in self._missing[task] - done
         )
 
+    def _joins(self, task: Task, group: Group) -> bool:
+        """Whether it can go on in a group, and is of use there."""
+        return group.admits(task) and self._free(task) and self._useful(task)
+
     def _leads(self, task: Task, group: Group) -> bool:
         """Whether it can run with a group, one of whose tasks then can use it."""
         first = group.first
@@ -233,7 +238,7 @@ class _Schedule:
             return False
         if first.kind == "alone" or task.frame != first.frame or task.gives is None:
             return False
-        return any(
+        return self._free(task) and any(
             group.admits(r) and self._within_reach(r, frozenset((task,)))
             for r in self._readers.get(task.gives, ())
         )
@@ -258,7 +263,7 @@ class _Schedule:
             if later in self._missing:
                 self._missing[later].discard(task)
                 if not self._missing[later]:
-                    self._able.append(later)
+                    insort(self._able, later, key=self._number.__getitem__)
 
     def _untangle(self) -> None:
         """New values that need each other's old ones: one is copied at the end."""
@@ -267,15 +272,16 @@ class _Schedule:
             if task.target is None or task.gives is None or makers & set(self._missing):
                 continue
             copy = copied(task.node, task.target, task.after)
-            task.target, task.after = None, ()
+            task.give_to(None, ())
             self._number[copy] = len(self._number)
             self._readers.setdefault(task.gives, []).append(copy)
+            self._stored.pop(task, None)
             self._later[copy] = []
             waits = {t for t in self._before(copy) if t in self._missing}
             self._missing[copy] = waits
             for t in waits:
                 self._later[t].append(copy)
             self._missing[task] = set()
-            self._able.append(task)
+            insort(self._able, task, key=self._number.__getitem__)
             return
         raise AssertionError("a plan's tasks go round in a circle")

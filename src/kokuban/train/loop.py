@@ -8,6 +8,7 @@ moment leaves either the old values or the new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +21,7 @@ from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
 from kokuban.run.plan import Plan
-from kokuban.train.native import Native, native_for, training_plan
+from kokuban.train.native import BOUT, Native, native_for, training_plan
 from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
@@ -56,20 +57,27 @@ class Trainer:
     ) -> None:
         self.parameters = symbols([loss], "parameter")
         self.layers, self.dtype, self.seed = layers, dtype, seed
-        stable, shown = simplify_all([loss, loss if reported is None else reported])
-        rule = optimizer.updates(self.parameters, grad(stable, self.parameters))
+        simple: dict[Expr, Expr] = {}
+        stable, shown = simplify_all(
+            [loss, loss if reported is None else reported], simple
+        )
+        raw = grad(stable, self.parameters, simplify=False)  # the new values will be
+        rule = optimizer.updates(self.parameters, raw)
         assigned = {**rule.assignments, **(updates or {})}
         self._assigned = list(assigned)
         self._rate, self._step = rule.rate, rule.step
         self.loss = stable
-        self._outputs = simplify_all([shown, *assigned.values()])
-        self._program = Program(self._outputs)
+        self._outputs = simplify_all([shown, *assigned.values()], simple)
         self.engine = engine
         self._native: Native | None = None
         slots = {s: np.zeros(_sizes(s), dtype) for s in rule.slots}
         start = {s: np.asarray(v, dtype) for s, v in values.items()}
         self.slots = rule.slots
         self._state: State | None = State(0, {**slots, **start})
+
+    @cached_property
+    def _program(self) -> Program:
+        return Program(self._outputs)
 
     @property
     def state(self) -> State:
@@ -232,6 +240,7 @@ def one_pass(
     after_step: Callable[[int, float], None] | None = None,
     every: int | None = None,
     asked: Callable[[], bool] | None = None,
+    left: Callable[[], float] | None = None,
 ) -> float:
     """One pass over the given rows, in their order; the mean loss over them.
 
@@ -241,6 +250,7 @@ def one_pass(
     step on NumPy, a few times a second on the native engine, and in any case when the
     number of steps is a multiple of `every`. Where `asked` says so, a long step on the
     native engine is broken off without a trace, and `after_step` called to end the pass.
+    `left` gives the seconds after which `after_step` must be called again at the latest.
     """
     native = trainer.native(data, size) if trainer.engine != "numpy" else None
     if native is not None:
@@ -256,6 +266,7 @@ def one_pass(
             after_step,
             every,
             asked,
+            left,
         )
     for number, (first, stop) in enumerate(batches(len(rows), size)):
         if number < start:
@@ -281,6 +292,7 @@ def _native_pass(
     after_step: Callable[[int, float], None] | None,
     every: int | None,
     asked: Callable[[], bool] | None,
+    left: Callable[[], float] | None,
 ) -> float:
     """`one_pass` on the native engine, in bouts of a few steps or many."""
     for first, last, part, places in _pieces(data, rows, size, done):
@@ -292,8 +304,9 @@ def _native_pass(
             rates = np.full(len(steps), rate if not callable(rate) else 0.0)
             if callable(rate):
                 rates[:] = [rate(k) for k in steps]
+            seconds = BOUT if left is None else left()
             more, total, loss = native.bout(
-                done - first, stop - first, rates, total, asked
+                done - first, stop - first, rates, total, asked, seconds
             )
             done += more
             if not np.isfinite(loss):

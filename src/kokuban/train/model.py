@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,12 +76,22 @@ class Model:
         self._values: dict[Symbol, np.ndarray] = {}
         self.history: History | None = None
         self.extra: dict[str, Any] = {}
-        measured = [network.evaluation]
-        if network.output is not None:
-            measured.append(network.output)
-        simple = simplify_all(measured)
-        self._compiled, self._output = Compiled(simple), Compiled(simple[1:])
         self._prepared: Prediction | None = None
+
+    @cached_property
+    def _measured(self) -> list[Expr]:
+        """The loss, and the output where there is one."""
+        network = self.network
+        output = [] if network.output is None else [network.output]
+        return simplify_all([network.evaluation, *output])
+
+    @cached_property
+    def _compiled(self) -> Compiled:
+        return Compiled(self._measured)
+
+    @cached_property
+    def _output(self) -> Compiled:
+        return Compiled(self._measured[1:])
 
     @classmethod
     def from_network(
@@ -384,7 +395,7 @@ class Model:
             return None
         try:
             self._prepared = Prediction(
-                self._output.outputs[0], inputs[0], self._values, self.dtype
+                self._measured[1], inputs[0], self._values, self.dtype
             )
         except NotLowered:
             return None

@@ -121,6 +121,7 @@ class Native:
         rates: np.ndarray,
         total: float,
         asked: Callable[[], bool] | None = None,
+        seconds: float = BOUT,
     ) -> tuple[int, float, float]:
         """Steps over batches `first` to `last`, for a moment, or until `asked` to stop.
 
@@ -134,7 +135,7 @@ class Native:
             self.steps,
             self.seed,
             self._settings,
-            BOUT,
+            min(seconds, BOUT),
             total,
             asked,
         )

@@ -19,6 +19,7 @@ from kokuban.errors import CellError, DataError, FileFormatError
 from kokuban.estimators.tabular.columns import MAX_CATEGORIES
 from kokuban.estimators.tabular.encoder import Encoder
 from kokuban.estimators.tabular.frame import read
+from kokuban.estimators.tabular.numbers import Numbers
 from kokuban.estimators.tabular.scaling import RobustClip
 
 ROWS = 60
@@ -366,3 +367,39 @@ def test_very_many_columns() -> None:
     encoder, matrix = encoded(x)
     assert matrix.shape == x.shape
     assert_array_equal(encoder.transform(read(x)), matrix)
+
+
+@given(
+    arrays(
+        np.float64,
+        (9, 4),
+        elements=st.one_of(
+            st.floats(-1e300, 1e300), st.just(np.nan), st.sampled_from([0.0, 1.0])
+        ),
+    )
+)
+def test_arrays_of_numbers_are_encoded_as_frames_are(x: np.ndarray) -> None:
+    """The prepared way of arrays gives the same bits as the way of all tables."""
+    x = np.column_stack([np.arange(9.0), x, np.ones(9)])
+    encoder, _ = Encoder.fit(read(x))
+    numbers = Numbers.of(encoder)
+    assert numbers is not None
+    for rows in (x, x[:1], x[::-1]):
+        found = numbers(rows)
+        wanted = encoder.transform(read(rows))
+        assert found is not None
+        assert_array_equal(found.view(np.int32), wanted.view(np.int32))
+    x[4, 2] = np.inf
+    assert numbers(x) is None
+
+
+def test_only_arrays_of_numbers_have_the_prepared_way() -> None:
+    frame = pd.DataFrame({"a": np.arange(9.0), "b": list("xyzxyzxyz")})
+    for given_table in (frame, frame[["a"]], frame.to_numpy()):
+        encoder, _ = Encoder.fit(read(given_table))
+        assert Numbers.of(encoder) is None
+    whole = np.arange(12).reshape(6, 2)
+    encoder, z = Encoder.fit(read(whole))
+    numbers = Numbers.of(encoder)
+    assert numbers is not None
+    assert_array_equal(numbers(whole), z)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import time
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +169,8 @@ def test_bagging_and_ensembles_are_means_of_their_networks() -> None:
             + values[f"b{first}"]
         )
         h = u * np.tanh(np.log1p(np.exp(u)))
-        outputs.append(h @ values[f"W{last}"] / 4 + values[f"b{last}"])
+        straight = z @ values[f"S{k + 1}"] / np.sqrt(10)
+        outputs.append(h @ values[f"W{last}"] / 4 + values[f"b{last}"] + straight)
     y = YD.mean() + YD.std() * np.mean(outputs, axis=0)[:, 0]
     assert_allclose(net.predict(XD), np.clip(y, YD.min(), YD.max()), rtol=1e-4)
 
@@ -212,7 +213,8 @@ def test_refit_trains_on_all_rows_for_as_many_epochs() -> None:
     net = regressor(refit=True, n_folds=2).fit(XD, YD)
     assert len(net.histories_) == 3
     assert len(net.histories_[-1]) == round(np.mean(net.best_epochs_))
-    assert {s.name for s in net.model_.values} == {"gain1", "W1", "b1", "W2", "b2"}
+    names = {s.name for s in net.model_.values}
+    assert names == {"gain1", "W1", "b1", "W2", "b2", "S1"}
     assert net.predict_interval(XD).shape == (442, 2)
 
 
@@ -223,17 +225,63 @@ def test_presets(preset: str) -> None:
     assert net.n_iter_ == 4
 
 
-def test_a_time_limit_gives_the_best_so_far() -> None:
-    x = np.random.default_rng(0).normal(size=(4000, 10))
-    y = x[:, 0] * x[:, 1]
-    net = regressor(max_iter=100_000, max_time=0.4, n_iter_no_change=100_000)
-    began = time.perf_counter()
-    net.fit(x, y)
-    took = time.perf_counter() - began
-    assert took < 60
-    assert {h.stopped for h in net.histories_} == {"max_time"}
-    assert net.n_iter_ < 100_000
-    assert net.predict(x[:5]).shape == (5,)
+class Ticking:
+    """A clock that is a moment later each time it is read."""
+
+    def __init__(self, tick: float) -> None:
+        self.tick, self.time = tick, 0.0
+
+    def __call__(self) -> float:
+        self.time += self.tick
+        return self.time
+
+
+@pytest.mark.parametrize("seconds", [1.0, 60.0])
+@pytest.mark.parametrize("refit", [False, True])
+def test_a_time_limit_is_kept(
+    seconds: float, refit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock runs when it is read, so nothing depends on how fast the machine is."""
+    clock = Ticking(seconds / 3_000)
+    monkeypatch.setattr(TabularRegressor, "_now", lambda _: clock())
+    net = regressor(max_iter=10**6, max_time=seconds, n_folds=3, refit=refit, n_ens=2)
+    net.fit(XD, YD)
+    assert clock.time < 1.02 * seconds
+    runs = net.histories_[:3]
+    assert {h.stopped for h in runs} == {"max_time"}
+    taken = [sum(h["seconds"]) for h in runs]
+    if not refit:  # the runs share the time alike, and use all of it
+        assert clock.time > 0.95 * seconds
+        assert_allclose(taken, np.mean(taken), rtol=0.1)
+    losses = runs[0]["val_loss"]
+    assert min(losses) <= losses[-1]
+    assert len(net.predict(XD)) == len(XD)
+
+
+def test_too_little_time_for_all_runs_leaves_the_first() -> None:
+    net = regressor(max_time=1e-9, n_folds=5).fit(XD, YD)
+    assert [h.stopped for h in net.histories_] == ["max_time"]
+    assert net.best_epochs_ == (1,)
+    names = {s.name for s in net.to_model().values}
+    assert names == {"gain1", "W1", "b1", "W2", "b2", "S1"}
+    assert np.isfinite(net.predict(XD)).all()
+
+
+def test_ctrl_c_ends_all_runs_and_keeps_what_was_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Ticking(1.0)
+
+    def pressed(_: Any) -> float:
+        if clock() == 100:
+            signal.raise_signal(signal.SIGINT)
+        return clock.time
+
+    monkeypatch.setattr(TabularRegressor, "_now", pressed)
+    with pytest.warns(UserWarning, match="interrupted; the estimator keeps the best"):
+        net = regressor(max_iter=10**6, max_time=1e9, n_folds=3, refit=True).fit(XD, YD)
+    assert [h.stopped for h in net.histories_] == ["interrupted"]
+    assert np.isfinite(net.predict(XD)).all()
 
 
 def test_periodic_embedding() -> None:
@@ -242,6 +290,22 @@ def test_periodic_embedding() -> None:
     numeric = {s.name: v for s, v in net.model_.values.items()}["chosen1"]
     assert numeric.shape[1] == 2  # x and noise; no date, no category
     assert net.score(frame, y) > 0.5
+
+
+def test_many_rows_of_few_numbers_are_embedded() -> None:
+    def embedded(rows: int, columns: int, **settings: Any) -> bool:
+        x = np.random.default_rng(0).normal(size=(rows, columns))
+        net = TabularRegressor(max_iter=1, random_state=0, **settings)
+        net.set_params(hidden_layer_sizes=(4,), n_folds=1).fit(x, x[:, 0])
+        return "F1" in {s.name for s in net.to_model().values}
+
+    assert embedded(2000, 3)
+    assert embedded(2000, 16)
+    assert not embedded(2000, 17)
+    assert not embedded(1999, 3)
+    assert not embedded(2000, 3, embedding="none")
+    assert not embedded(2000, 3, preset="realmlp")
+    assert embedded(60, 17, embedding="periodic")
 
 
 def test_sklearns_tools(tmp_path: Path) -> None:

@@ -35,14 +35,15 @@ def mish(u: np.ndarray) -> np.ndarray:
 
 
 def forward(values: dict[str, np.ndarray], x: np.ndarray, act: Any) -> np.ndarray:
-    """X ⊙ g, then X W/√d + b with an activation between."""
+    """X ⊙ g, then X W/√d + b with an activation between; and X S/√d beside it."""
     h = x * values["gain1"]
+    straight = x @ values["S1"] / np.sqrt(x.shape[1])
     last = max(int(n[1:]) for n in values if n.startswith("W"))
     for k in range(1, last + 1):
         w = values[f"W{k}"]
         h = h @ w / np.sqrt(w.shape[0]) + values[f"b{k}"]
         h = act(h) if k < last else h
-    return h
+    return h + straight
 
 
 def drawn(design: Design) -> dict[Any, np.ndarray]:
@@ -70,6 +71,7 @@ def test_it_begins_as_the_recipe_says() -> None:
         assert abs(start[name].std() - 1) < 0.1  # unit variance; 1/√d is in the formula
     assert not start["W2"].any()
     assert not start["b2"].any()
+    assert not start["S1"].any()
 
 
 def test_the_losses_are_the_plain_ones() -> None:
@@ -87,10 +89,11 @@ def test_the_losses_are_the_plain_ones() -> None:
         given = {made.x: np.ones((9, D)), made.t: t}
         values = drawn(design)
         values = {
-            s: np.zeros(s.shape) if s.name == "W2" else v for s, v in values.items()
+            s: np.zeros(s.shape) if s.name in ("W2", "S1") else v
+            for s, v in values.items()
         }
         shift = next(s for s in values if s.name == "b2")
-        for row in range(9):  # with W2 = 0 the scores are b2, the same for all rows
+        for row in range(9):  # the scores are b2, the same for all rows
             one = {**values, shift: u[row : row + 1]}
             part = {k: v[row : row + 1] for k, v in given.items()}
             found = kb.evaluate(made.loss(False), {**one, **part})
@@ -184,10 +187,12 @@ def test_training_is_the_recipes_in_torch() -> None:
         order = shuffled(70, 5, epoch)
         for start in range(0, 70 - 70 % size, size):
             chosen = order[start : start + size]
-            h = torch.tensor(rows.x[chosen]) * p["gain1"]
+            x = torch.tensor(rows.x[chosen])
+            h = x * p["gain1"]
             for k in (1, 2, 3):
                 h = h @ p[f"W{k}"] / p[f"W{k}"].shape[0] ** 0.5 + p[f"b{k}"]
                 h = torch.selu(h) if k < 3 else h
+            h = h + x @ p["S1"] / D**0.5
             t = torch.tensor(rows.t[chosen])
             loss = torch.nn.functional.cross_entropy(h, t, label_smoothing=0.1)
             eta = rate * 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * step / total)))

@@ -7,7 +7,7 @@ import time
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -35,22 +35,25 @@ from kokuban.estimators.tabular.network import (
     slopes,
     together,
 )
+from kokuban.estimators.tabular.numbers import Numbers
 from kokuban.estimators.tabular.recipe import (
     ACTIVATIONS as USUAL,
+    EMBEDDED_COLUMNS,
+    EMBEDDED_ROWS,
     PRESETS,
     RATES,
     Recipe,
 )
 from kokuban.estimators.tabular.training import (
+    INTERRUPTED,
+    Clock,
     Criterion,
-    Data,
     Learned,
     Plan,
     Rows,
     Run,
     folds,
     merged,
-    run_scores,
 )
 from kokuban.expr import Symbol, symbols
 from kokuban.train.history import History, Record
@@ -60,7 +63,8 @@ from kokuban.train.model import Model
 AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 ABOVE_0 = Interval(Real, 0, None, closed="neither")
 
-SHARE_FOR_TRAINING = 0.97  # of max_time; the rest is for what comes before and after
+SHARE_FOR_TRAINING = 0.98  # of max_time; the rest is for what comes after
+REFIT = 999  # the number of the run on all rows, which its seed is made of
 
 
 @dataclass(slots=True)
@@ -104,7 +108,7 @@ class TabularSettings(BaseEstimator, ABC):
         "preset": [StrOptions(set(PRESETS))],
         "hidden_layer_sizes": ["array-like", None],
         "activation": [StrOptions(set(ACTIVATIONS)), None],
-        "embedding": [StrOptions({"periodic"}), None],
+        "embedding": [StrOptions({"periodic", "none"}), None],
         "learning_rate_init": [ABOVE_0, None],
         "batch_size": [AT_LEAST_1, None],
         "max_iter": [AT_LEAST_1, None],
@@ -135,6 +139,7 @@ class TabularEstimator(TabularSettings):
     n_iter_: int
     _watch: Callable[[int, int, Record], None] | None = None  # run, of how many; epoch
     _design: Design
+    _numbers: Numbers | None = None  # for arrays, once it is fitted
 
     @abstractmethod
     def _learn_target(self, y: Any) -> np.ndarray:
@@ -166,24 +171,28 @@ class TabularEstimator(TabularSettings):
 
     # ------------------------------------------------------------ fitting
 
+    def _now(self) -> float:
+        """Seconds, for max_time."""
+        return time.perf_counter()
+
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]
     ) -> Any:
-        began = time.perf_counter()
+        limit = _Limit(self.max_time, self._now)
         self._require_settings(validation)
         frame = self._read_first(X, y)
         keys = self._learn_target(y)
         check_consistent_length(keys, range(frame.rows))
         self.encoder_, x = Encoder.fit(frame, self._categorical(frame))
         _say_doubts(self.columns_)
-        return self._learn(x, keys, sample_weight, validation, began)
+        return self._learn(x, keys, sample_weight, validation, limit)
 
     def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Any:
         """Fit on rows x (rows, outputs) float32 that an encoder has made, with targets y.
 
         x may be a memory-mapped file: its rows are read where they lie.
         """
-        began, nothing = time.perf_counter(), (None, None, None)
+        limit, nothing = _Limit(self.max_time, self._now), (None, None, None)
         self._require_settings(nothing)
         keys = self._learn_target(y)
         check_consistent_length(keys, x)
@@ -191,7 +200,7 @@ class TabularEstimator(TabularSettings):
         if encoder.named:
             names = [column.name for column in encoder.columns]
             self.feature_names_in_ = np.array(names, dtype=object)
-        return self._learn(x, keys, None, nothing, began)
+        return self._learn(x, keys, None, nothing, limit)
 
     def _learn(
         self,
@@ -199,29 +208,44 @@ class TabularEstimator(TabularSettings):
         keys: np.ndarray,
         sample_weight: Any,
         validation: tuple[Any, Any, Any],
-        began: float,
+        limit: _Limit,
     ) -> Any:
         """Fit on encoded rows x with keys of the target."""
         rows, keys = self._rows(x, keys, sample_weight)
         recipe = self._recipe()
         seed = int(check_random_state(self.random_state).randint(1 << 31))
-        self._design = self._designed(recipe, recipe.n_ens)
+        embedded = self._embedded(recipe, len(keys))
+        self._design = self._designed(recipe, recipe.n_ens, embedded)
         parts = self._parts(rows, keys, recipe, seed, validation)
-        clock = _Clock(began, self.max_time, len(parts) + self.refit)
-        learned, held = [], []
+        learned: list[Learned] = []
+        held = []
         for number, (train, others) in enumerate(parts):
-            plan = self._plan(recipe, [seed, number], clock.next())
+            deadline = limit.share(len(parts) - number + self.refit)
+            plan = self._plan(recipe, [seed, number], deadline)
             plan = replace(plan, watch=self._watched(number, len(parts) + self.refit))
             learned.append(self._run(train, others, plan))
             if others is not None:
-                scores = self._scores(learned[-1], others.x)
-                held.append(Held(scores, others))
-            if learned[-1].history.stopped == "interrupted":
+                held.append(Held(np.stack(learned[-1].scores), others))
+            if learned[-1].history.stopped == INTERRUPTED or limit.over:
                 break
-        self._finish(
-            learned, held, rows, recipe, self._plan(recipe, [seed, 999], clock.next())
-        )
+        self.histories_ = tuple(run.history for run in learned)
+        self.best_epochs_ = tuple(e for run in learned for e in run.epochs)
+        calibrated = self._calibrate(held)
+        if self.refit and self.histories_[-1].stopped != INTERRUPTED and not limit.over:
+            plan = self._plan(recipe, [seed, REFIT], limit.share(1))
+            learned = [self._refitted(rows, plan)]
+        self.n_iter_ = max(len(history) for history in self.histories_)
+        design = replace(self._design, members=recipe.n_ens * len(learned))
+        values = merged(design, [run.values for run in learned])
+        self._set_model(design, values, calibrated)
         return self
+
+    def _refitted(self, rows: Rows, plan: Plan) -> Learned:
+        """A run on all rows, as long as the runs before took to their best epochs."""
+        stop = max(1, round(float(np.mean(self.best_epochs_))))
+        learned = self._run(rows, None, replace(plan, stop=stop, patience=None))
+        self.histories_ = (*self.histories_, learned.history)
+        return learned
 
     def _watched(self, run: int, runs: int) -> Callable[[Record], None] | None:
         """What hears of each epoch of one of the runs."""
@@ -319,17 +343,24 @@ class TabularEstimator(TabularSettings):
         column = None if weights is None else weights.astype(np.float32)[:, None]
         return Rows(x, self._as_matrix(keys), column), keys
 
-    def _designed(self, recipe: Recipe, members: int) -> Design:
-        outputs, loss, smoothing, levels = self._outputs()
-        embedded: tuple[int, ...] = ()
+    def _embedded(self, recipe: Recipe, rows: int) -> tuple[int, ...]:
+        """The positions of the encoded columns that get a periodic embedding."""
+        numeric = [isinstance(c, NumericColumn) for c in self.columns_]
+        names = {c.name for c in self.columns_ if isinstance(c, NumericColumn)}
+        numbers = tuple(
+            k
+            for k, origin in enumerate(self.encoder_.origins)
+            if numeric[origin] and self.encoder_.outputs[k] in names
+        )
         if self.embedding is not None:
-            numeric = [isinstance(c, NumericColumn) for c in self.columns_]
-            names = {c.name for c in self.columns_ if isinstance(c, NumericColumn)}
-            embedded = tuple(
-                k
-                for k, origin in enumerate(self.encoder_.origins)
-                if numeric[origin] and self.encoder_.outputs[k] in names
-            )
+            return numbers if self.embedding == "periodic" else ()
+        worth = rows >= EMBEDDED_ROWS and len(numbers) <= EMBEDDED_COLUMNS
+        return numbers if recipe.embeds and worth else ()
+
+    def _designed(
+        self, recipe: Recipe, members: int, embedded: tuple[int, ...]
+    ) -> Design:
+        outputs, loss, smoothing, levels = self._outputs()
         return Design(
             len(self.encoder_.outputs),
             outputs,
@@ -390,6 +421,7 @@ class TabularEstimator(TabularSettings):
             seed=int(np.random.SeedSequence(seeds).generate_state(1)[0] >> 1),
             patience=recipe.patience,
             deadline=deadline,
+            clock=self._now,
             verbose=bool(self.verbose),
         )
 
@@ -397,33 +429,8 @@ class TabularEstimator(TabularSettings):
         judge = (lambda u, k: 0.0) if held is None else self._judge(held)
         return Run(self._design, train, held, judge, plan).go()
 
-    def _scores(self, learned: Learned, x: Data) -> np.ndarray:
-        values = {s: v for member in learned.values for s, v in member.items()}
-        return np.stack(run_scores(self._design, values, x))
-
-    def _finish(
-        self,
-        learned: list[Learned],
-        held: list[Held],
-        rows: Rows,
-        recipe: Recipe,
-        plan: Plan,
-    ) -> None:
-        """Put the members of all runs into one model."""
-        calibrated = self._calibrate(held)
-        self.histories_ = tuple(run.history for run in learned)
-        self.best_epochs_ = tuple(e for run in learned for e in run.epochs)
-        self.n_iter_ = max(len(history) for history in self.histories_)
-        if self.refit and learned[-1].history.stopped != "interrupted":
-            stop = max(1, round(float(np.mean(self.best_epochs_))))
-            learned = [self._run(rows, None, replace(plan, stop=stop, patience=None))]
-            self.histories_ = (*self.histories_, learned[0].history)
-        design = self._designed(recipe, recipe.n_ens * len(learned))
-        values = merged(design, [run.values for run in learned])
-        self._set_model(design, values, calibrated)
-
     def _set_model(self, design: Design, values: Arrays, calibrated: Arrays) -> None:
-        self._design = design
+        self._design, self._numbers = design, Numbers.of(self.encoder_)
         network = nets(design).network()
         self.model_ = Model.from_network(network, {**values, **calibrated}, np.float32)
 
@@ -443,15 +450,11 @@ class TabularEstimator(TabularSettings):
         """New data as a matrix for the network."""
         if "encoder_" not in vars(self):  # check_is_fitted takes longer than the network
             check_is_fitted(self, "encoder_")
-        encoder = self.encoder_
-        if (
-            is_matrix(X)
-            and encoder.plain
-            and not encoder.named
-            and X.shape[1] == len(encoder.columns)
-            and np.isfinite(X).all()
-        ):
-            return encoder.transform_numbers(X)
+        numbers = self._numbers
+        if numbers is not None and is_matrix(X) and X.shape[1] == numbers.width:
+            x = numbers(X)
+            if x is not None:
+                return x
         return self._encoded_slowly(X)
 
     def _encoded_slowly(self, X: Any) -> np.ndarray:
@@ -575,10 +578,8 @@ class TabularEstimator(TabularSettings):
         made.best_epochs_ = tuple(int(e) for e in about["best_epochs"])
         made.n_iter_ = int(about["n_iter"])
         recipe = replace(made._recipe(), hidden=tuple(about["hidden"]))
-        design = replace(
-            made._designed(recipe, int(about["members"])),
-            embedded=tuple(about["embedded"]),
-        )
+        embedded = tuple(about["embedded"])
+        design = made._designed(recipe, int(about["members"]), embedded)
         wanted = {s.name: s.shape for s in nets(design).network().values}
         if wanted != {s.name: v.shape for s, v in model.values.items()}:
             raise FileFormatError("its values are not those of its settings' network")
@@ -605,21 +606,28 @@ class TabularEstimator(TabularSettings):
 
 
 @dataclass(slots=True)
-class _Clock:
-    """The time that is left for each of the runs still to come."""
+class _Limit:
+    """The time that there is, from now on, and its share for each run still to come."""
 
-    began: float
-    limit: float | None
-    runs: int
+    seconds: float | None
+    clock: Clock
+    began: float = field(init=False)
 
-    def next(self) -> float | None:
-        """When the next run must end."""
-        if self.limit is None:
+    def __post_init__(self) -> None:
+        self.began = self.clock()
+
+    def share(self, runs: int) -> float | None:
+        """When the next run must end, with so many to come, it among them."""
+        if self.seconds is None:
             return None
-        now, end = time.perf_counter(), self.began + SHARE_FOR_TRAINING * self.limit
-        share = (end - now) / max(self.runs, 1)
-        self.runs -= 1
-        return now + share
+        now = self.clock()
+        end = self.began + SHARE_FOR_TRAINING * self.seconds
+        return now + (end - now) / runs
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no time for another run."""
+        return self.seconds is not None and self.clock() >= self.began + self.seconds
 
 
 def _say_doubts(columns: Sequence[Column]) -> None:

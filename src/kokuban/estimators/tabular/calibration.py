@@ -49,6 +49,8 @@ def sharpness(
         p /= p.sum(axis=1, keepdims=True)
         mean = (p * u).sum(axis=1)
         slope = float(w @ (mean - right))
+        if slope == 0:
+            break
         bend = float(w @ ((p * u * u).sum(axis=1) - mean**2))
         low, high = (low, beta) if slope > 0 else (beta, high)
         guess = beta - slope / bend if bend > 0 else np.inf

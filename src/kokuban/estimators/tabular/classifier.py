@@ -33,7 +33,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
     """Classes of the rows of a table, with calibrated probabilities.
 
     Encoded columns z ∈ (-3, 3) (see `columns_`), Γ their learned gains:
-    H₀ = z ⊙ Γ; Hᵢ = selu(Hᵢ₋₁ Wᵢ/√dᵢ + bᵢ); U = H Wₗ/√dₗ + bₗ; P = softmax(β U).
+    H₀ = z ⊙ Γ; Hᵢ = selu(Hᵢ₋₁ Wᵢ/√dᵢ + bᵢ); U = H Wₗ/√dₗ + bₗ + z S/√d;
+    P = softmax(β U).
     Trained on softmax cross-entropy with smoothed labels; the epoch is kept whose
     log-loss on held-out rows is least at the best β, and β is then fitted on them. So
     nothing remains of the smoothing in the probabilities. Source of the recipe:
@@ -45,7 +46,8 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
                           "realmlp": sizes and epochs as published
     hidden_layer_sizes    the hidden layers' sizes
     activation            "selu" or "mish"
-    embedding             "periodic": cosines of each number beside it
+    embedding             "periodic": cosines of each number beside it; "none"; None:
+                          periodic where many rows hold few numbers
     learning_rate_init    the rate at the top of the schedule's waves
     batch_size, max_iter  rows a step, and epochs
     n_iter_no_change      end after so many epochs without a better one

@@ -135,10 +135,18 @@ def _of_dataframe(X: nw.DataFrame[Any], by_rows: bool) -> Frame:
             "while a minimum of 1 is required: the dataframe is empty."
         )
     if by_rows:
-        entries = list(zip(*X.rows(), strict=True))
+        entries = list(zip(*_as_rows(X), strict=True))
         return Frame(names, rows, width, None, lambda k: of_objects(list(entries[k])))
     columns = list(X.iter_columns())
     return Frame(names, rows, width, None, lambda k: _of_series(columns[k]))
+
+
+def _as_rows(X: nw.DataFrame[Any]) -> Sequence[Sequence[Any]]:
+    """The rows as Python objects; pandas is quick with all entries together only."""
+    if X.implementation.is_pandas():
+        rows: list[list[Any]] = X.to_native().to_numpy(dtype=object).tolist()
+        return rows
+    return X.rows()
 
 
 def _of_series(s: nw.Series[Any]) -> Values:

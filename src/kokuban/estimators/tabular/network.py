@@ -7,6 +7,7 @@ loss is the sum of theirs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,7 +119,7 @@ def nets(design: Design) -> Nets:
     """X, scaled by a learned gain a column, through affine layers in NTK parametrisation.
 
     H₀ = [X, its embedding] ⊙ Dup(g); Hᵢ = a(Hᵢ₋₁ Wᵢ/√dᵢ + Dup(bᵢ)); the scores are an
-    affine layer of the last H, which begins as 0.
+    affine layer of the last H, and beside it a linear model, X S/√d. Both begin as 0.
     """
     build = Build(training=True)
     x, t = input("X", ("N", design.inputs)), target("T", ("N", design.targets))
@@ -126,7 +127,8 @@ def nets(design: Design) -> Nets:
     scores = []
     for _ in range(design.members):
         before = set(build.initial)
-        scores.append(_one(design)(x, build))
+        net = _one(design)
+        scores.append(net(x, build) + _shortcut(design, net, x, build))
         members.append({s: b for s, b in build.initial.items() if s not in before})
     return Nets(design, x, t, tuple(members), tuple(scores), tuple(build.outputs))
 
@@ -144,6 +146,13 @@ def _one(design: Design) -> Sequential:
     zeros = named("zeros")
     layers.append(NTKAffine(design.hidden[-1], design.outputs, zeros, zeros))
     return Sequential(*layers)
+
+
+def _shortcut(design: Design, net: Sequential, x: Expr, build: Build) -> Expr:
+    """X S/√d, S d×outputs."""
+    shape = (design.inputs, design.outputs)
+    made = build.parameters(net, "shortcut", weight=("S", shape, named("zeros")))
+    return (x @ made["weight"]) * (1 / math.sqrt(design.inputs))
 
 
 # ---------------------------------------------------------------- losses

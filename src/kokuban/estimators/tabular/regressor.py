@@ -31,10 +31,10 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
     """Numbers for the rows of a table, with intervals.
 
     Encoded columns z ∈ (-3, 3) (see `columns_`), Γ their learned gains:
-    H₀ = z ⊙ Γ; Hᵢ = mish(Hᵢ₋₁ Wᵢ/√dᵢ + bᵢ); U = H Wₗ/√dₗ + bₗ; y = μ + σ U, held between
-    the least and the largest target of training, μ and σ training's mean and standard
-    deviation. The epoch with the least loss on held-out rows is kept. Source of the
-    recipe: Holzmüller, Grinsztajn, Steinwart, "Better by default" (2024),
+    H₀ = z ⊙ Γ; Hᵢ = mish(Hᵢ₋₁ Wᵢ/√dᵢ + bᵢ); U = H Wₗ/√dₗ + bₗ + z S/√d; y = μ + σ U,
+    held between the least and the largest target of training, μ and σ training's mean and
+    standard deviation. The epoch with the least loss on held-out rows is kept. Source of
+    the recipe: Holzmüller, Grinsztajn, Steinwart, "Better by default" (2024),
     arXiv:2407.04491 (RealMLP-TD-S).
 
     loss        "mse", "mae", "huber"; "normal": a mean and a variance for each row, the

@@ -63,9 +63,7 @@ class RobustClip:
     def _block(self, x: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore", invalid="ignore"):
             z = (x - self.medians) * self.factors
-        missing = np.isnan(z)
-        if missing.any():
-            z[missing] = 0.0
+        z[np.isnan(z)] = 0.0
         np.minimum(np.maximum(z, -FARTHEST, out=z), FARTHEST, out=z)
         z /= np.sqrt(1 + (z / 3) ** 2)
         found: np.ndarray = z.astype(np.float32)

@@ -26,6 +26,9 @@ from kokuban.train.state import State
 
 BLOCK = 512  # rows that are scored at a time
 
+Clock = Callable[[], float]
+INTERRUPTED = "interrupted"
+
 
 class Criterion(Protocol):
     """How scores of held-out rows are judged; smaller is better."""
@@ -85,7 +88,8 @@ class Plan:
     rate        η at the top of the schedule's waves
     patience    epochs without a better one before it ends, or None
     seed        of start values and order
-    deadline    on time.perf_counter, or None
+    deadline    on the clock, or None
+    clock       in seconds
     verbose     whether each epoch is printed
     watch       hears the record of each epoch
     """
@@ -97,16 +101,24 @@ class Plan:
     patience: int | None = None
     stop: int | None = None
     deadline: float | None = None
+    clock: Clock = time.perf_counter
     verbose: bool = False
     watch: Callable[[Record], None] | None = None
 
 
 @dataclass(slots=True)
 class Learned:
-    """What a run has found: of each member its values, and the epoch they are of."""
+    """What a run has found.
+
+    values   of each member
+    epochs   that they are of
+    scores   of each member for the rows that it is judged by, (rows, outputs)
+    history  of the run
+    """
 
     values: list[Arrays]
     epochs: list[int]
+    scores: list[np.ndarray]
     history: History
 
 
@@ -142,26 +154,19 @@ class Run:
     held: Rows | None
     judge: Criterion
     plan: Plan
-    began: float = field(default_factory=time.perf_counter)
+    _began: float = 0.0
+    _noted: float = 0.0  # when the last epoch ended
     _best: list[float] = field(default_factory=list)
+    _judging: float = 0.0  # seconds that it takes
+    _judged: int = -1  # the number of steps done before it, the last time
 
     def go(self) -> Learned:
         """Train to the end of the plan, or of the patience, the time or the user's.
 
         Raises NonFiniteError where training fails before the first epoch is kept.
         """
-        made, members = nets(self.design), range(self.design.members)
-        start = [begin(m, self.plan.seed, k) for k, m in enumerate(made.members)]
-        trainer = copy(
-            _template(self.design, self.train.weights is not None, self.plan.rate)
-        )
-        every = {s: v for values in start for s, v in values.items()}
-        trainer.state = State(0, {**trainer.state.values, **every})
-        learned = Learned(
-            [dict(values) for values in start], [0 for _ in members], History()
-        )
-        self._best = [math.inf for _ in members]
-        learned.history.stopped = "epochs"
+        self._began = self._noted = self.plan.clock()
+        trainer, learned = self._start()
         with Interrupt() as interrupt:
             try:
                 for epoch in range(self.plan.stop or self.plan.epochs):
@@ -170,11 +175,9 @@ class Run:
                         learned.history.stopped = "early stopping"
                         break
             except _TimeIsUp:
-                learned.history.stopped = "max_time"
-                self._keep(trainer, learned, math.nan, self.began)
+                self._end(trainer, learned, "max_time")
             except KeyboardInterrupt:
-                learned.history.stopped = "interrupted"
-                self._keep(trainer, learned, math.nan, self.began)
+                self._end(trainer, learned, INTERRUPTED)
                 warnings.warn(
                     "Training was interrupted; the estimator keeps the best so far.",
                     stacklevel=4,
@@ -187,24 +190,54 @@ class Run:
         learned.history.best_epoch = max(learned.epochs)
         return learned
 
+    def _start(self) -> tuple[Trainer, Learned]:
+        """The start values in a trainer, and as what is known so far."""
+        made, members = nets(self.design), range(self.design.members)
+        start = [begin(m, self.plan.seed, k) for k, m in enumerate(made.members)]
+        trainer = copy(
+            _template(self.design, self.train.weights is not None, self.plan.rate)
+        )
+        every = {s: v for values in start for s, v in values.items()}
+        trainer.state = State(0, {**trainer.state.values, **every})
+        history = History()
+        history.stopped = "epochs"
+        learned = Learned(start, [0 for _ in members], [], history)
+        self._best = [math.inf for _ in members]
+        if self.held is not None:
+            before = self.plan.clock()
+            learned.scores = run_scores(self.design, every, self.held.x)
+            for k, scores in enumerate(learned.scores):
+                self.judge(scores, k)
+            self._judging = self.plan.clock() - before
+        return trainer, learned
+
+    def _end(self, trainer: Trainer, learned: Learned, why: str) -> None:
+        learned.history.stopped = why
+        if trainer.steps != self._judged:
+            self._keep(trainer, learned, math.nan)
+
+    def _left(self) -> float:
+        """Seconds until training must end, so that there is time to judge."""
+        if self.plan.deadline is None:
+            return math.inf
+        return self.plan.deadline - self._judging - self.plan.clock()
+
+    def _late(self) -> bool:
+        return self._left() <= 0
+
     def _epoch(
         self, trainer: Trainer, learned: Learned, epoch: int, interrupt: Interrupt
     ) -> None:
-        began = time.perf_counter()
         rows = len(self.train.x)
         size = min(self.plan.batch_size, rows)
         order = shuffled(rows, self.plan.seed, epoch)[: rows - rows % size]
-        deadline = self.plan.deadline
-
-        def late() -> bool:
-            return deadline is not None and time.perf_counter() >= deadline
 
         def after(done: int, total: float) -> None:
             interrupt.here()
-            if late():
+            if self._late():
                 raise _TimeIsUp
 
-        if late():
+        if self._late():
             raise _TimeIsUp
         loss = one_pass(
             trainer,
@@ -213,32 +246,32 @@ class Run:
             size,
             self._rate(len(order) // size),
             after_step=after,
-            asked=lambda: interrupt.asked() or late(),
+            asked=lambda: interrupt.asked() or self._late(),
+            left=self._left,
         )
-        self._keep(trainer, learned, loss, began)
+        self._keep(trainer, learned, loss)
 
     def _rate(self, steps: int) -> Callable[[int], float]:
         """The learning rate by the step; time that runs out sooner counts instead."""
         total = steps * self.plan.epochs
         schedule, deadline = LogCosine(self.plan.rate), self.plan.deadline
-        now = time.perf_counter()
 
         def rate(step: int) -> float:
             done = step / total
             if deadline is not None:
-                done = max(done, (now - self.began) / (deadline - self.began))
+                gone = self.plan.clock() - self._began
+                done = max(done, min(1.0, gone / (deadline - self._began)))
             return schedule(Progress(round(done * 1_000_000), total=1_000_000))
 
         return rate
 
-    def _keep(
-        self, trainer: Trainer, learned: Learned, loss: float, began: float
-    ) -> None:
+    def _keep(self, trainer: Trainer, learned: Learned, loss: float) -> None:
         """Judge the values there are, keep each member that is better, note the epoch."""
         values, made = trainer.values, nets(self.design)
+        self._judged, before = trainer.steps, self.plan.clock()
         epoch = len(learned.history) + 1
         record = {"epoch": float(epoch), "loss": loss / self.design.members}
-        found = [math.nan] * self.design.members
+        found, scores = [math.nan] * self.design.members, learned.scores.copy()
         if self.held is not None:
             scores = run_scores(self.design, values, self.held.x)
             found = [self.judge(u, k) for k, u in enumerate(scores)]
@@ -249,7 +282,10 @@ class Run:
                 self._best[k] = score
                 learned.epochs[k] = epoch
                 learned.values[k] = {s: values[s] for s in made.members[k]}
-        record["seconds"] = time.perf_counter() - began
+                learned.scores[k : k + 1] = scores[k : k + 1]
+        now = self.plan.clock()
+        self._judging, record["seconds"] = now - before, now - self._noted
+        self._noted = now
         learned.history.epochs.append(record)
         if self.plan.watch is not None:
             self.plan.watch(record)
