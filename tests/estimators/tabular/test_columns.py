@@ -362,6 +362,17 @@ def test_nothing_to_learn_from(X: Any, message: str) -> None:
         encoded(X)
 
 
+def test_very_many_categories() -> None:
+    words = [f"w{k // 2}" for k in range(400_000)]  # each of them twice
+    unique = [f"u{k}" for k in range(400_000)]
+    frame = pl.DataFrame({"word": words, "unique": unique})
+    encoder, matrix = encoded(frame)
+    assert encoder.columns[0].detail.startswith("256 of 200,000 categories have a column")
+    assert encoder.columns[1].kind == "identifier"
+    assert matrix.shape == (400_000, MAX_CATEGORIES + 1)
+    assert_array_equal(encoder.transform(read(frame[:10])), matrix[:10])
+
+
 def test_very_many_columns() -> None:
     x = RNG.normal(size=(4, 20_000))
     encoder, matrix = encoded(x)
