@@ -46,6 +46,7 @@ def data(write: Any, tmp_path: Path) -> Path:
         "single.csv": "a,b\n1,2\n",
         "keys.csv": "a,k\n" + "".join(f"{k % 7},k{k}\n" for k in range(60)),
         "infinite.csv": "a,y\n" + "1,0\ninf,1\n" * 20,
+        "twice.csv": "a,a,y\n" + "1,2,x\n2,3,z\n" * 9,
         "only.csv": "y\n" + "1\n2\n" * 20,
         "gone.csv": "a,b,y\n" + ",1,\n,2,\n" * 20,
     }.items():
@@ -74,6 +75,8 @@ FLOWERS = ("flowers.csv", "--target", "kind")
         (("ragged.csv", "--target", "a"), "line 3 has 1 cells, line 1 has 2"),
         (("gap.csv", "--target", "kind"), "the target is missing"),
         (("semicolons.csv", "--target", "c"), "Unknown column 'c'. Known: a, b."),
+        (("twice.csv", "--target", "y"), "If its first row names them, say so (--head"),
+        (("twice.csv", "--target", "y", "--header"), "the header names two columns 'a'"),
         (("blank.csv", "--target", "a"), "blank.csv: the file is empty"),
         (("mixed.csv", "--target", "a"), "mixed.csv: line 3: byte 0xe9 is not UTF-8"),
         (("quote.csv", "--target", "a"), "row that begins on line 2 is not CSV"),
@@ -286,6 +289,39 @@ def test_data_of_another_kind_than_training(
     done = run("predict", f"{models}/{model}.safetensors", *files)
     assert (done.code, done.out) == (1, "")
     assert message in done.err
+
+
+def test_columns_in_another_order_and_of_another_type(
+    run: Any, data: Path, models: Path
+) -> None:
+    frame = pl.read_csv(models / "flowers.csv", null_values="?")
+    model = f"{models}/flowers.safetensors"
+    plain = run("predict", model, f"{models}/flowers.csv")
+    frame.select(reversed(frame.columns)).write_csv("order.csv")
+    assert run("predict", model, "order.csv").out == plain.out
+    frame.with_columns(length="colour", colour="length").write_csv("type.csv")
+    done = run("predict", model, "type.csv")
+    assert (done.code, done.out) == (1, "")
+    assert "line 2, column 'length': the text " in done.err
+    assert "and the column was numeric in training" in done.err
+
+
+def test_odd_cells_are_handled_and_said(run: Any, tmp_path: Path) -> None:
+    """Line ends in cells, a byte order mark, commas in numbers, an empty column."""
+    rows = "".join(
+        f'"{k % 9},{k % 10}";"x\n{"ab"[k % 2]}";;{k}.0;{["no", "yes"][k % 2]}\n'
+        for k in range(80)
+    )
+    text = "size;note;gone;day;y\n" + rows
+    (tmp_path / "odd.csv").write_text(text, encoding="utf-8-sig")
+    done = run("train", "odd.csv", "--target", "y", "--epochs", "8")
+    assert done.code == 0, done.err
+    assert "size: numeric, median 4" in done.out
+    assert "; its commas are decimal points: 1,5 is 1.5" in done.out
+    assert "note: categorical, 2 categories: x a, x b" in done.out
+    assert "gone: constant, no value in any row" in done.out
+    assert "held-out accuracy 1.0000" in done.out
+    assert run("predict", "odd.safetensors", "odd.csv").out.count("no") == 40
 
 
 def test_a_quantity_has_no_probabilities(run: Any, data: Path, models: Path) -> None:

@@ -81,6 +81,7 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
     net, x, t = settings.estimator(classes), data.learn.x, data.learn.targets()
     recipe = net._recipe()
     folds = min(recipe.n_folds, len(x))
+    apart = folds if folds > 1 else round(1 / net.validation_fraction)
     widths = (x.shape[1], *recipe.hidden, coding.outputs)
     sizes = "-".join(map(str, widths))
     many = folds * recipe.n_ens
@@ -107,8 +108,8 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
         net.to_model(),
         net.histories_,
         recipe.max_iter,
-        len(x) - len(x) // max(folds, 5),
-        len(x) // max(folds, 5),
+        len(x) - len(x) // apart,
+        len(x) // apart,
         min(recipe.batch_size, len(x)),
         f"{many} × {sizes}" if many > 1 else sizes,
         "",
@@ -124,6 +125,8 @@ def _recipe_in_words(recipe: Any, rows: int, folds: int, settings: Tabular) -> s
     text += f"{recipe.max_iter} epochs at most"
     if folds > 1:
         text += f"; each network has another {_share(folds)} of the rows held out"
+    else:
+        text += "; a fifth of the rows is held out to choose the epoch"
     if settings.max_time is not None:
         text += f"; {settings.max_time:g} s at most"
     return text

@@ -75,8 +75,8 @@ def columns_in_words(columns: Sequence[tuple[str, str, str]]) -> list[tuple[str,
     *inputs, target = columns
     lines = [("target", f"{target[0]}: {target[2]}")]
     if len(inputs) <= MAX_LISTED:
-        told = [f"{name}: {kind}, {detail}" for name, kind, detail in inputs]
-        return [*lines, *(("", text) for text in told)]
+        told = [f"{n}: {kind}{', ' * bool(d)}{d}" for n, kind, d in inputs]
+        return [*lines, *(("", " ".join(text.split())) for text in told)]
     kinds: dict[str, list[str]] = {}
     for name, kind, _ in inputs:
         kinds.setdefault(kind, []).append(name)
@@ -88,4 +88,4 @@ def columns_in_words(columns: Sequence[tuple[str, str, str]]) -> list[tuple[str,
         for name, kind, detail in inputs
         if kind in LEFT_OUT or any(word in detail for word in NOTED)
     ]
-    return [*lines, *(("", text) for text in noted[:MAX_LISTED])]
+    return [*lines, *(("", " ".join(text.split())) for text in noted[:MAX_LISTED])]

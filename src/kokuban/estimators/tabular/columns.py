@@ -269,6 +269,11 @@ class ConstantColumn(Column):
         """None."""
         return ()
 
+    @property
+    def detail(self) -> str:
+        """Why."""
+        return self.note
+
     def read(self, values: Values) -> np.ndarray:
         """(rows,) nothing that counts, whatever the column holds."""
         return np.zeros(len(values))

@@ -80,7 +80,8 @@ class Table:
         if not self.header:
             return (
                 f"Unknown column {name!r}: the table has no header, so its columns are "
-                f"numbered 1 to {len(self.columns)}, or -1 (the last) and down."
+                f"numbered 1 to {len(self.columns)}, or -1 (the last) and down. If its "
+                "first row names them, say so (--header)."
             )
         return (
             f"Unknown column {name!r}.{nearest(str(name), self.columns)} "
@@ -376,7 +377,7 @@ def _has_header(frame: pl.DataFrame, first: list[str], path: FilePath) -> bool:
     if frame.height == 1:
         raise DataError(
             f"{path}: there is one row, and no number in it. If it is data and not a "
-            "header, say header=False."
+            "header, say so (--no-header, header=False)."
         )
     named = cells.filter(cells != "")
     if named.n_unique() < len(named):
