@@ -139,8 +139,7 @@ class Model:
         """Give every parameter its initial value; the same seed gives the same values."""
         rng = np.random.default_rng(seed)
         self.values = {
-            s: self.network.initial[s](rng, s.shape, self.dtype)
-            for s in self._symbols
+            s: self.network.initial[s](rng, s.shape, self.dtype) for s in self._symbols
         }
 
     def __getitem__(self, name: str) -> np.ndarray:
