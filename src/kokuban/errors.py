@@ -35,6 +35,22 @@ class DataError(KokubanError, ValueError):
     """Data that cannot be used: empty, not finite, of the wrong type or length."""
 
 
+class CellError(DataError):
+    """An entry of a table that cannot be used.
+
+    column  the column's name
+    row     counted from 0
+    told    what is wrong with it
+    """
+
+    def __init__(self, column: str, row: int, told: str) -> None:
+        super().__init__(column, row, told)
+        self.column, self.row, self.told = column, row, told
+
+    def __str__(self) -> str:
+        return f"Column {self.column!r}, row {self.row} (counted from 0): {self.told}"
+
+
 class NonFiniteError(KokubanError, ArithmeticError, ValueError):
     """Training met NaN or infinity; the message names the layer and the step."""
 

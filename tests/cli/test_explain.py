@@ -25,9 +25,9 @@ def net() -> str:
 
 
 def test_a_model_file(run: Any, models: Path) -> None:
-    done = run("explain", f"{models}/flowers.safetensors")
+    done = run("explain", f"{models}/images.safetensors")
     assert done.code == 0, done.err
-    loss = kb.load(f"{models}/flowers.safetensors").network.loss
+    loss = kb.load(f"{models}/images.safetensors").network.loss
     assert done.out == kb.derive(loss).text()
     assert "∂L/∂W₁ = Xᵀ Δ₁" in done.out
 

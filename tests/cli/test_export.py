@@ -59,14 +59,15 @@ def test_a_table_with_text_missing_values_and_classes(
         np.testing.assert_allclose(found["probabilities"][:, k], wanted, atol=1e-6)
 
 
-def test_missing_text_is_a_category_where_training_had_it(
-    run: Any, tmp_path: Path
-) -> None:
+def test_missing_text_is_marked_where_training_had_it(run: Any, tmp_path: Path) -> None:
     kinds = ["a,x,1", "b,x,2", "NA,y,3", "a,y,", ",x,5", "b,y,6"] * 10
     (tmp_path / "t.csv").write_text("text,t,n\n" + "\n".join(kinds) + "\n")
     run("train", "t.csv", "--target", "t", "-q", "-o", "m", "--epochs", "3")
     cells = columns(tmp_path / "t.csv")
-    given = {"text": cells["text"], "n": numbers(cells["n"])}
+    text = np.where(
+        cells["text"] == "NA", "", cells["text"]
+    )  # as the file's reader has it
+    given = {"text": text, "n": numbers(cells["n"])}
     found = run_onnx(exported(run, Path("m")), given)
     expected = run("predict", "m", "t.csv").out.splitlines()[1:]
     assert found["label"].tolist() == expected
@@ -100,7 +101,7 @@ def test_the_command_says_what_the_file_takes(run: Any, models: Path) -> None:
         "         width  float64 N×1",
         "         colour  text N×1",
         "outputs  label  text N",
-        "         probabilities  float32 N×2",
+        "         probabilities  float64 N×2",
     ]
     assert last.startswith("model    flowers.onnx  (")
     assert last.endswith(" kB, opset 19)")

@@ -1,5 +1,6 @@
 """What the held-out rows show: calibration, importances, and the advice."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from kokuban.cli.advice import advice
 from kokuban.cli.fit import Fitted
 from kokuban.cli.judged import Bin, Importance, Judged, bins, importances
 from kokuban.cli.score import ClassScore, QuantityScore
-from kokuban.cli.settings import Settings
+from kokuban.cli.settings import Settings, Tabular
 from kokuban.train import History
 
 
@@ -84,7 +85,7 @@ def fitted(
 ) -> Any:
     epochs = [{"epoch": k + 1.0, "loss": loss, "val_loss": val} for k in range(60)]
     history = History(epochs, best, more.pop("stopped", "early stopping"))
-    return Fitted(None, history, 100, 10, 32, 1.0)  # type: ignore[arg-type]
+    return Fitted(None, (history,), 60, 100, 10, 32, "", "", 1.0)  # type: ignore[arg-type]
 
 
 TEXT = (
@@ -103,7 +104,7 @@ RULES: dict[str, tuple[Any, Any, Any, str]] = {
     "key": (
         None,
         fitted(),
-        [("id", "left out", "another text in every row, such as 'k'")],
+        [("id", "identifier", "another text in every row")],
         "every row holds another text: id",
     ),
     "interrupted": (None, fitted(stopped="interrupted"), [], "was interrupted after 60"),
@@ -145,6 +146,34 @@ RULES: dict[str, tuple[Any, Any, Any, str]] = {
         "predict its logarithm",
     ),
 }
+
+
+def runs(bests: list[int], stopped: str = "epochs") -> Any:
+    epochs = [{"epoch": k + 1.0, "loss": 0.5, "val_loss": 0.1} for k in range(60)]
+    histories = tuple(History(epochs, best, stopped) for best in bests)
+    return Fitted(None, histories, 60, 100, 25, 32, "", "", 1.0)  # type: ignore[arg-type]
+
+
+RUNS: dict[str, tuple[Any, str]] = {
+    "early": (runs([1, 3, 2]), "each network (1, 3, 2) is one of the first 60: learn mo"),
+    "late": (runs([58, 60, 59]), "(58, 60, 59) is one of the last: train for longer"),
+    "time": (runs([20, 30], "max_time"), "The time was up .*: a longer --max-time"),
+    "stopped": (runs([9, 30], "interrupted"), "interrupted after 120 epochs"),
+    "well": (runs([20, 30]), "Nothing stands out: other seeds .*--hidden 256,256,256"),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_advice_on_several_networks(name: str) -> None:
+    done, message = RUNS[name]
+    (told,) = advice(None, done, Tabular(), [])
+    assert re.search(message.replace("(", r"\(").replace(")", r"\)"), ": ".join(told))
+
+
+def test_a_linear_model_that_is_no_worse_is_told() -> None:
+    held = judged(GOOD, linear=0.97)
+    told = [a.seen for a in advice(held, fitted(), Settings(), [])]
+    assert told == ["A linear model does no worse"]
 
 
 @pytest.mark.parametrize("name", RULES)

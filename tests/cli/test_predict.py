@@ -165,7 +165,7 @@ def test_a_wrong_line_late_in_the_file_leaves_nothing_half_written(
 ) -> None:
     text = (models / "houses.csv").read_text(encoding="utf-8")
     for end, message in (
-        ("wide,3,1\n", "late.csv: the row on line 202, column 'area': 'wide' is not a"),
+        ("wide,3,1\n", "late.csv: the row on line 202, column 'area': the text 'wide'"),
         ("7,3\n", "late.csv: line 202 has 2 cells, line 1 has 3"),
     ):
         (tmp_path / "late.csv").write_text(text + end, encoding="utf-8")
@@ -195,7 +195,7 @@ def test_json(run: Any, models: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("length", "lenght"), r"no column 'length'.* Did you mean 'lenght'\?"),
+        (("length", "lenght"), r"lacks column 'length'.* Did you mean 'lenght'\?"),
         (("colour", "colour,more"), "line 2 has 4 cells, line 1 has 5"),
         (("white", "pink"), ""),
         (("0.", "0,0"), "line 3 has 5 cells, line 1 has 4|line 2 has"),

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import train_test_split
 
 import kokuban as kb
@@ -17,6 +18,9 @@ from kokuban.cli.settings import RATES, Settings
 from kokuban.cli.show import columns_in_words
 from kokuban.cli.source import Source, split
 from kokuban.errors import SettingError
+from kokuban.estimators import TabularRegressor, load
+from kokuban.estimators.tabular.encoder import Encoder
+from kokuban.estimators.tabular.frame import read
 
 QUICK = ("--hidden", "16", "--rate", "0.01")
 
@@ -54,10 +58,11 @@ def test_a_table_of_classes(run: Any, write: Any, tmp_path: Path) -> None:
     assert "120 rows, 4 columns (with a header)" in done.out
     assert "kind: 2 classes (text): 'rose', 'tulip'" in done.out
     assert "colour: categorical, 3 categories: blue, red, white" in done.out
-    assert "missing becomes the median" in done.out
+    assert "length: numeric, median 1.276; some missing" in done.out
     assert "96 rows to learn from, 24 held out" in done.out
-    assert "86 rows in batches of 32" in done.out
-    assert "on 10 more rows" in done.out
+    assert "5 networks of 6-16-2, averaged" in done.out
+    assert "96 rows in batches of 64, 64 epochs at most" in done.out
+    assert "320 epochs in" in done.out
     assert Path("flowers.safetensors").exists()
 
 
@@ -116,24 +121,24 @@ def test_the_same_seed_gives_the_same_model(run: Any, write: Any, tmp_path: Path
 
 
 def test_all_rows_can_be_learned_from(run: Any, tmp_path: Path) -> None:
-    rows = "a,b,y\n0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n"
+    rows = "a,b,y\n" + "0,0,no\n0,1,yes\n1,0,yes\n1,1,no\n" * 5
     (tmp_path / "xor.csv").write_text(rows, encoding="utf-8")
-    words = ("train", "xor.csv", "--target", "y", "--hidden", "16", "--rate", "0.05")
-    whole = ("--test-fraction", "0", "--patience", "0", "--dropout", "0")
-    done = run(*words, *whole, "--epochs", "200", "--report", "xor.html")
+    words = ("train", "xor.csv", "--target", "y", "--hidden", "32", "--preset", "realmlp")
+    whole = ("--test-fraction", "0", "--report", "xor.html")
+    done = run(*words, *whole)
     assert done.code == 0
-    assert "4 rows to learn from, none held out" in done.out
+    assert "20 rows to learn from, none held out" in done.out
     assert "held-out" not in done.out.replace("none held out", "")
     assert "so there is no score" in Path("xor.html").read_text(encoding="utf-8")
     judged = run("predict", "xor.safetensors", "xor.csv")
-    assert judged.out.split() == ["prediction", "no", "yes", "yes", "no"]
+    assert judged.out.split() == ["prediction", *["no", "yes", "yes", "no"] * 5]
 
 
 def test_every_optimizer_and_activation_learns(
     run: Any, write: Any, tmp_path: Path
 ) -> None:
-    write.flowers(tmp_path / "flowers.csv", rows=300)
-    words = ("train", "flowers.csv", "--target", "kind", "--hidden", "16", "--quiet")
+    write.images(tmp_path, rows=300)
+    words = ("train", "images.gz", "labels.gz", "--hidden", "16", "--quiet")
     for optimizer in RATES:
         done = run(*words, "--optimizer", optimizer)
         assert number("held-out accuracy", done.out) >= 0.9, optimizer
@@ -143,18 +148,60 @@ def test_every_optimizer_and_activation_learns(
 
 
 def test_the_engine_can_be_chosen(run: Any, write: Any, tmp_path: Path) -> None:
-    write.flowers(tmp_path / "flowers.csv")
-    words = ("train", "flowers.csv", "--target", "kind", "--epochs", "2", "--quiet")
+    write.images(tmp_path)
+    words = ("train", "images.gz", "labels.gz", "--epochs", "2", "--quiet")
     assert run(*words, "--engine", "numpy").code == 0
     native = run(*words, "--engine", "native")
     assert native.code == 0 or "native" in native.err
 
 
 def test_no_hidden_layer_is_a_linear_model(run: Any, write: Any, tmp_path: Path) -> None:
+    write.images(tmp_path)
+    done = run("train", "images.gz", "labels.gz", "--hidden", "none")
+    assert "16-3, 51 parameters" in done.out
+    assert "         softmax(affine(X, W1, b1))\n" in done.out
+
+
+@pytest.mark.parametrize("preset", ["fast", "realmlp"])
+def test_presets_are_the_estimators(
+    run: Any, write: Any, tmp_path: Path, preset: str
+) -> None:
     write.houses(tmp_path / "houses.csv")
-    done = run("train", "houses.csv", "--target", "price", "--hidden", "none")
-    assert "2-1, 3 parameters" in done.out
-    assert "         affine(X, W1, b1)\n" in done.out
+    words = ("--preset", preset, "--epochs", "3", "--activation", "selu")
+    done = run("train", "houses.csv", "--target", "price", *words, "--seed", "3")
+    assert done.code == 0, done.err
+    assert "3 epochs at most" in done.out
+    net = load("houses.safetensors")
+    assert (net.preset, net.max_iter, net.activation) == (preset, 3, "selu")
+    # it is the estimator that these rows and settings give
+    frame = pl.read_csv("houses.csv")
+    learn, held = split(frame["price"].to_numpy(), 0.2, 3, False, "")
+    again = TabularRegressor(preset, max_iter=3, activation="selu", random_state=3)
+    again.fit(frame[learn].drop("price"), frame["price"][learn])
+    wanted = again.predict(frame[held].drop("price"))
+    assert np.array_equal(net.predict(frame[held].drop("price")), wanted)
+
+
+def test_time_runs_out(run: Any, write: Any, tmp_path: Path) -> None:
+    write.houses(tmp_path / "houses.csv", rows=2000)
+    words = ("--max-time", "0.5", "--epochs", "100000")
+    done = run("train", "houses.csv", "--target", "price", *words)
+    assert done.code == 0, done.err
+    assert "0.5 s at most" in done.out
+    assert ", all the time there was" in done.out
+
+
+def test_a_linear_model_is_beside_the_score(run: Any, write: Any, tmp_path: Path) -> None:
+    write.houses(tmp_path / "houses.csv")
+    done = run("train", "houses.csv", "--target", "price", "--epochs", "1", "--json")
+    x = pl.read_csv("houses.csv")
+    learn, held = split(x["price"].to_numpy(), 0.2, 0, False, "")
+    encoder, z = Encoder.fit(read(x[learn].drop("price")))
+    ridge = Ridge().fit(z, x["price"][learn])
+    y = ridge.predict(encoder.transform(read(x[held].drop("price"))))
+    rmse = float(np.sqrt(np.mean((y - x["price"][held].to_numpy()) ** 2)))
+    assert json.loads(done.out)["held_out"]["linear_model"] == pytest.approx(rmse)
+    assert f"; a linear model: {rmse:.4g})" in done.err
 
 
 # ------------------------------------------------------------------ parts
@@ -214,7 +261,7 @@ def test_json(run: Any, write: Any, tmp_path: Path) -> None:
     done = run(*words, "--json", "--report", "r.html")
     found = json.loads(done.out)
     assert f"held-out accuracy {found['score']['accuracy']:.4f}" in done.err
-    assert found["rows"] == {"learned": 86, "validation": 10, "held_out": 24}
+    assert found["rows"] == {"learned": 77, "validation": 19, "held_out": 24}
     assert (found["model"], found["report"]) == ("flowers.safetensors", "r.html")
     assert [c["kind"] for c in found["columns"]] == [
         "numeric",
@@ -223,7 +270,8 @@ def test_json(run: Any, write: Any, tmp_path: Path) -> None:
         "target",
     ]
     assert found["settings"]["hidden"] == [16]
-    assert len(found["history"]["epochs"]) <= 30
+    assert found["settings"]["preset"] == "default"
+    assert [len(history["epochs"]) for history in found["histories"]] == [30] * 5
     measured = [i["column"] for i in found["held_out"]["importances"]]
     assert measured[0] == "length"
     assert sorted(measured) == ["colour", "length", "width"]

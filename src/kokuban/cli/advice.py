@@ -10,8 +10,9 @@ import numpy as np
 
 from kokuban.cli.fit import Fitted
 from kokuban.cli.judged import Judged
-from kokuban.cli.score import ClassScore, QuantityScore, count
-from kokuban.cli.settings import Settings
+from kokuban.cli.score import ClassScore, QuantityScore, Score, count
+from kokuban.cli.settings import Settings, Tabular
+from kokuban.train import History
 
 MAX_LISTED = 5  # names in a sentence
 EARLY = 0.1  # of the epochs: a best one within it says that the steps are too large
@@ -35,7 +36,7 @@ class Advice(NamedTuple):
 def advice(
     judged: Judged | None,
     fitted: Fitted,
-    settings: Settings,
+    settings: Settings | Tabular,
     columns: Sequence[tuple[str, str, str]],
 ) -> list[Advice]:
     """What a run shows that can be acted on, the weightiest first."""
@@ -49,7 +50,7 @@ def advice(
         Advice(
             "Nothing stands out",
             "other seeds (--seed 1) show how much of the score is luck; a larger net "
-            "(--hidden 512,256) whether there is more to learn",
+            f"({_larger(settings)}) whether there is more to learn",
         )
     ]
 
@@ -71,11 +72,23 @@ def _of_score(judged: Judged) -> Iterator[Advice]:
             "see whether the target is the right column and whether the other columns "
             "can tell anything about it",
         )
+    if judged.linear is not None and not poor and _beats(judged.linear, score):
+        yield Advice(
+            "A linear model does no worse",
+            "use it if it is enough; a net gains where columns act together, so look for "
+            "columns that are missing",
+        )
     if score.rows < 200:
         yield Advice(
             f"Only {count(score.rows)} were held out: {shown}",
             "compare settings over several seeds (--seed 1, 2, …), not by one score",
         )
+
+
+def _beats(linear: float, score: Score) -> bool:
+    if isinstance(score, ClassScore):
+        return linear >= score.accuracy
+    return linear <= score.rmse
 
 
 def _of_classes(judged: Judged) -> Iterator[Advice]:
@@ -103,7 +116,7 @@ def _of_columns(columns: Sequence[tuple[str, str, str]]) -> Iterator[Advice]:
                 f"{name} is taken for text: {detail.rpartition('; ')[2]}",
                 "mend that cell, or leave it empty, and the column becomes numeric",
             )
-    if keys := [name for name, _, detail in columns if "another text in" in detail]:
+    if keys := [name for name, kind, _ in columns if kind == "identifier"]:
         yield Advice(
             f"Left out, since every row holds another text: {_listed(keys)}",
             "if something in these texts matters (a date, a code), give it a column of "
@@ -111,27 +124,52 @@ def _of_columns(columns: Sequence[tuple[str, str, str]]) -> Iterator[Advice]:
         )
 
 
-def _of_training(fitted: Fitted, settings: Settings) -> Iterator[Advice]:
-    history = fitted.history
+def _larger(settings: Settings | Tabular) -> str:
+    if isinstance(settings, Settings):
+        return "--hidden 512,256"
+    return "--preset default" if settings.preset == "fast" else "--hidden 256,256,256"
+
+
+def _of_training(fitted: Fitted, settings: Settings | Tabular) -> Iterator[Advice]:
     if fitted.interrupted:
+        epochs = sum(map(len, fitted.histories))
         yield Advice(
-            f"Training was interrupted after {len(history)} epochs", "train to the end"
+            f"Training was interrupted after {epochs} epochs", "train to the end"
         )
         return
-    best = history.best_epoch
-    if best is None:
+    if fitted.stopped == "max_time":
+        yield Advice("The time was up before training was done", "a longer --max-time")
         return
-    if best >= LATE * settings.epochs and history.stopped == "epochs":
+    best = [history.best_epoch or 0 for history in fitted.histories]
+    if not all(best):
+        return
+    lengths = list(map(len, fitted.histories))
+    planned = fitted.stopped == "epochs"
+    if planned and np.mean(best) >= LATE * fitted.epochs:
         yield Advice(
-            f"The best epoch, {best}, is one of the last",
-            f"train for longer: --epochs {2 * settings.epochs}",
+            f"{_best(best)} one of the last",
+            f"train for longer: --epochs {2 * fitted.epochs}",
         )
-    if best <= EARLY * len(history) and len(history) > 1:
+    if np.mean(best) <= EARLY * np.mean(lengths) and lengths[0] > 1:
+        rate = settings.first_rate / 3 if isinstance(settings, Settings) else 0.01
         yield Advice(
-            f"The best epoch, {best}, is one of the first {len(history)}",
-            f"learn more slowly: --rate {settings.first_rate / 3:.2g}",
+            f"{_best(best)} one of the first {max(lengths)}",
+            f"learn more slowly: --rate {rate:.2g}",
         )
-    record, last = history.epochs[best - 1], history.epochs[-1]
+    if isinstance(settings, Settings):
+        yield from _of_losses(fitted.history, settings)
+
+
+def _best(epochs: Sequence[int]) -> str:
+    if len(epochs) == 1:
+        return f"The best epoch, {epochs[0]}, is"
+    return f"The best epoch of each network ({', '.join(map(str, epochs))}) is"
+
+
+def _of_losses(history: History, settings: Settings) -> Iterator[Advice]:
+    """Of one network, whose two losses are the same function."""
+    assert history.best_epoch is not None
+    record, last = history.epochs[history.best_epoch - 1], history.epochs[-1]
     if record["val_loss"] > APART * record["loss"]:
         yield Advice(
             f"The validation loss, {record['val_loss']:.3g}, is well above the training "

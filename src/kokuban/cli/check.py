@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kokuban.cli.coding import goals
 from kokuban.cli.saved import with_coding
 from kokuban.cli.told import told
 from kokuban.cli.words import WORDS
@@ -33,12 +34,13 @@ def run(args: argparse.Namespace) -> int:
     model = load(args.model)
     given: dict[Symbol, Array] = {}
     if args.data:
-        coding = with_coding(model, args.model).coding
-        rows = next(coding.batches(args.data, args.separator, args.encoding))
+        saved = with_coding(model, args.model)
+        rows = next(saved.coding.batches(args.data, args.separator, args.encoding))
         (x,), (t,) = model.network.inputs, model.network.targets
         as_target = as_classes if model.network.classes else as_rows
+        goal = goals(saved.coding, rows)[:ROWS]
         given[x] = as_rows(rows.x[:ROWS], "X", x.shape[1], np.float64)
-        given[t] = as_target(rows.targets()[:ROWS], "T", t.shape[1], np.float64)
+        given[t] = as_target(goal, "T", t.shape[1], np.float64)
         where = WORDS[args.lang]["first"].format(len(given[x]), args.data[0])
     else:
         given = random_rows(model, args.seed)

@@ -7,28 +7,36 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kokuban.errors import DataError, SettingError
+from kokuban.errors import CellError, DataError, FileFormatError, SettingError
 from kokuban.train.data import (
     Table,
-    TableEncoder,
+    Target,
     read_batches,
     read_idx,
     read_idx_pair,
     state,
 )
-from kokuban.train.data.target import Labels, QuantityTarget
+from kokuban.train.data.target import shown
 
+if TYPE_CHECKING:  # the estimators bring scikit-learn, which takes a second
+    import polars as pl
+
+    from kokuban.estimators.tabular.encoder import Encoder
+
+Labels = tuple[str, ...] | tuple[int, ...] | tuple[float, ...]
 DIGITS = "digits"  # the word for scikit-learn's bundled digits
 DIGIT_LEVELS = 16  # their grey levels, 0 to 16
 
 Matrix = NDArray[np.float32]
-Targets = NDArray[np.int64] | NDArray[np.float32]
+Targets = NDArray[np.int64] | NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +44,7 @@ class Rows:
     """Rows for a network.
 
     x        (rows, columns)
-    t        (rows,) numbers of classes, or a standardised quantity; None where there
+    t        (rows,) numbers of classes, or a quantity in its own unit; None where there
              are no targets
     without  why there are none
     """
@@ -85,23 +93,67 @@ class Coding(ABC):
         return len(self.labels) or 1
 
 
-@final
 @dataclass(frozen=True)
-class TableCoding(Coding):
-    """Tables, by a `TableEncoder`."""
+class Scale:
+    """A quantity from a network's output: y = centre + spread u, from low to high.
 
-    encoder: TableEncoder
+    low, high  None where the network's output is not held
+    """
+
+    centre: float
+    spread: float
+    low: float | None = None
+    high: float | None = None
+
+    def decode(self, u: NDArray[Any]) -> NDArray[np.float64]:
+        """(rows,) the quantity of outputs u (rows, 1)."""
+        y = self.centre + self.spread * u.reshape(-1).astype(np.float64)
+        if self.low is None or self.high is None:
+            return y
+        held: NDArray[np.float64] = np.minimum(np.maximum(y, self.low), self.high)
+        return held
+
+    def encode(self, y: NDArray[np.float64]) -> NDArray[np.float32]:
+        """(rows,) what a network should put out for quantities y."""
+        return ((y - self.centre) / self.spread).astype(np.float32)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TableCoding(Coding):
+    """Tables: the columns by an encoder, the target by its labels or its scale.
+
+    header  whether training's table had one: columns are then found by name, else by
+            their order
+    """
+
+    encoder: Encoder
+    target: Target
+    header: bool
+    known: Labels
+    scale: Scale | None
 
     @property
     def labels(self) -> Labels:
         """The classes' labels in the order of their numbers; none in regression."""
-        return self.encoder.labels
+        return self.known
 
     @property
-    def quantity(self) -> QuantityTarget:
-        """The target of a regression."""
-        assert isinstance(self.encoder.target, QuantityTarget)
-        return self.encoder.target
+    def quantity(self) -> Scale:
+        """The scale of a regression."""
+        assert self.scale is not None
+        return self.scale
+
+    @property
+    def parts(self) -> list[tuple[str, slice]]:
+        """Each column's name, and where what it becomes stands in the matrix."""
+        ends = np.searchsorted(
+            self.encoder.origins, np.arange(len(self.encoder.columns) + 1)
+        ).tolist()
+        names = [column.name for column in self.encoder.columns]
+        return [
+            (name, slice(*at)) for name, at in zip(names, pairwise(ends), strict=True)
+        ]
 
     def batches(
         self, files: Sequence[str], separator: str | None, encoding: str | None
@@ -114,20 +166,129 @@ class TableCoding(Coding):
             )
         if files[0] == DIGITS:
             raise SettingError("The model was trained on a table, not on the digits.")
-        for table in read_batches(files[0], self.encoder.header, separator, encoding):
+        for table in read_batches(files[0], self.header, separator, encoding):
             yield self.rows(table)
 
     def rows(self, table: Table) -> Rows:
         """The rows of a table."""
-        x = self.encoder.transform(table)
+        inputs, target = self._match(table)
+        x = encoded(self.encoder, inputs)
+        if target is None:
+            name = self.target.name
+            return Rows(x, None, f"{table.path}: no target column {name!r}.")
         try:
-            return Rows(x, self.encoder.encode_target(table))
+            return Rows(x, self._targets(table, target))
         except DataError as error:  # prediction does not need them
             return Rows(x, None, str(error))
 
+    def _match(self, table: Table) -> tuple[Table, int | None]:
+        """The columns to predict from, and where the target is, if it is there."""
+        if self.header and not table.header:
+            raise DataError(
+                f"{table.path}: no header, and training's table had one: its columns are "
+                "found by name. Add the header."
+            )
+        if self.header:
+            if self.target.name not in table.columns:
+                return table, None
+            position = table.columns.index(self.target.name)
+            return table.without(position), position
+        found, count = len(table.columns), len(self.encoder.columns)
+        position = self.target.position
+        if found not in (count, count + 1):
+            raise DataError(
+                f"{table.path}: {found} columns; training's table had {count + 1}, the "
+                f"target being number {position + 1}, and it may be left out."
+            )
+        inputs = table.without(position) if found > count else table
+        names = [column.name for column in self.encoder.columns]
+        return inputs.renamed(names), position if found > count else None
+
+    def _targets(self, table: Table, position: int) -> Targets:
+        y = self.target.read(table, position)
+        if not self.labels:
+            return y
+        return classes_of(y, self.labels, table, position)
+
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain JSON."""
-        return {"kind": "table", "encoder": self.encoder.to_dict()}
+        """All of it as plain JSON, but what the estimator in the same file knows."""
+        return {"kind": "table", "header": self.header, "target": self.target.to_dict()}
+
+    def whole(self) -> dict[str, Any]:
+        """All of it as plain JSON, for a file that holds no estimator."""
+        return {
+            **self.to_dict(),
+            "kind": "board",
+            "encoder": self.encoder.to_dict(),
+            "labels": list(self.known),
+            "scale": None if self.scale is None else asdict(self.scale),
+        }
+
+
+def goals(coding: Coding, rows: Rows) -> NDArray[Any]:
+    """What a model is trained to give: classes by number, or standardised quantities."""
+    t = rows.targets()
+    if isinstance(coding, TableCoding) and not coding.labels:
+        return coding.quantity.encode(t.astype(np.float64))
+    return t
+
+
+def encoded(encoder: Encoder, table: Table) -> Matrix:
+    """A table's rows; DataError with the line of the file for a cell that is wrong."""
+    from kokuban.estimators.tabular.frame import read
+
+    with placed(table):
+        return encoder.transform(read(_typed(encoder, table)), str(table.path))
+
+
+def _typed(encoder: Encoder, table: Table) -> pl.DataFrame:
+    """The cells, those of plain numeric columns as numbers where all of them are."""
+    import polars as pl
+
+    kinds = table.frame.schema
+    numeric = [
+        column.name
+        for column in encoder.columns
+        if column.kind == "numeric"
+        and not getattr(column, "commas", "")
+        and kinds.get(column.name) == pl.String
+    ]
+    if not numeric:
+        return table.frame
+    present = table.frame.select(pl.col(numeric).count()).row(0)
+    values = table.frame.select(pl.col(numeric).cast(pl.Float64, strict=False))
+    read = values.select(pl.all().count()).row(0)
+    sound = [n for n, a, b in zip(numeric, present, read, strict=True) if a == b]
+    return table.frame.with_columns(values.select(sound))
+
+
+@contextmanager
+def placed(table: Table) -> Iterator[None]:
+    """A cell that an encoder refuses is told with its place in the file."""
+    try:
+        yield
+    except CellError as error:
+        where = table.place(error.row, table.columns.index(error.column))
+        raise DataError(f"{where}: {error.told}") from error
+
+
+def classes_of(
+    y: NDArray[Any], labels: Labels, table: Table, position: int
+) -> NDArray[np.int64]:
+    """(rows,) the numbers of the labels y; DataError for one that is not among them."""
+    known = np.array(labels)
+    if y.dtype.kind == known.dtype.kind or "U" not in y.dtype.kind + known.dtype.kind:
+        t = np.minimum(np.searchsorted(known, y), len(known) - 1)
+        right = known[t] == y
+    else:
+        t, right = np.zeros(len(y), np.intp), np.zeros(len(y), bool)
+    if not right.all():
+        row = int(right.argmin())
+        raise DataError(
+            f"{table.place(row, position)}: the label is {y[row].item()!r}, but "
+            f"training's labels are {shown(labels)}."
+        )
+    return t.astype(np.int64)
 
 
 @final
@@ -206,22 +367,84 @@ def _images(path: str) -> Matrix:
     return array.reshape(len(array), -1).astype(np.float32)
 
 
-def coding_from_dict(found: object) -> Coding:
-    """The coding that `to_dict` wrote; FileFormatError where it is malformed."""
-    if isinstance(found, dict) and found.get("kind") == "images":
+def coding_from_dict(found: object, estimator: Any = None) -> Coding:
+    """The coding that `to_dict` wrote; FileFormatError where it is malformed.
+
+    `estimator` is the one in the same file, if there is one.
+    """
+    kind = found.get("kind") if isinstance(found, dict) else None
+    if kind == "images":
         checks = {"kind": state.is_text, "labels": _are_labels, "levels": _is_positive}
         values = state.fields(found, checks, "The images' coding")
         return ImageCoding(tuple(values["labels"]), values["levels"])
-    values = state.fields(found, {"kind": _is_table, "encoder": _is_any}, "The coding")
-    return TableCoding(TableEncoder.from_dict(values["encoder"]))
+    own = _BOARD if kind == "board" else _TABLE
+    values = state.fields(found, own, "The table's coding")
+    target = Target.from_dict(values["target"])
+    if kind == "board":
+        encoder, labels, scale = _of_board(values)
+    elif estimator is None:
+        raise FileFormatError("The coding is that of an estimator, which is not there.")
+    else:
+        encoder, labels, scale = of_estimator(estimator)
+    if bool(labels) != (target.task == "classification"):
+        raise FileFormatError("The table's target is not what the model predicts.")
+    return TableCoding(encoder, target, values["header"], labels, scale)
 
 
-def _is_table(value: object) -> bool:
-    return value == "table"
+def of_estimator(estimator: Any) -> tuple[Encoder, Labels, Scale | None]:
+    """What a fitted tabular estimator knows of columns and target."""
+    if hasattr(estimator, "classes_"):
+        return estimator.encoder_, tuple(estimator.classes_.tolist()), None
+    e = estimator
+    return e.encoder_, (), Scale(e._centre, e._spread, e._low, e._high)
 
 
-def _is_any(_: object) -> bool:
-    return True
+def _of_board(values: dict[str, Any]) -> tuple[Encoder, Labels, Scale | None]:
+    from kokuban.estimators.tabular.encoder import Encoder
+
+    try:
+        encoder = Encoder.from_dict(values["encoder"])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise FileFormatError(f"The columns' encoding is malformed: {error}") from error
+    scale = values["scale"]
+    return encoder, tuple(values["labels"]), None if scale is None else Scale(**scale)
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_scale(value: object) -> bool:
+    if value is None:
+        return True
+    return (
+        isinstance(value, dict)
+        and set(value) == {"centre", "spread", "low", "high"}
+        and all(map(state.is_finite, (value["centre"], value["spread"])))
+        and value["low"] is value["high"] is None
+    )
+
+
+def _are_classes(value: object) -> bool:
+    """Labels of one type, sorted, none twice; or none at all."""
+    if not isinstance(value, list) or len({type(label) for label in value}) > 1:
+        return False
+    plain = all(isinstance(label, str | int | float) for label in value)
+    return plain and len(value) != 1 and all(a < b for a, b in pairwise(value))
+
+
+_TABLE: dict[str, state.Check] = {
+    "kind": lambda value: value == "table",
+    "header": state.is_flag,
+    "target": _is_record,
+}
+_BOARD: dict[str, state.Check] = {
+    **_TABLE,
+    "kind": lambda value: value == "board",
+    "encoder": _is_record,
+    "labels": _are_classes,
+    "scale": _is_scale,
+}
 
 
 def _is_positive(value: object) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,36 +41,49 @@ STYLE: Any = {
 Draw = Callable[[Any], None]
 
 
-def curves(history: History) -> list[str]:
-    """The loss, and where there is one the score on the validation rows, by epoch."""
-    metrics = [name for name in ("val_accuracy", "val_r2") if name in history.curves]
-    figures = [_curve(history, ["loss", "val_loss"], "loss")]
-    return figures + [_curve(history, [name], name[4:]) for name in metrics]
+def curves(histories: Sequence[History]) -> list[str]:
+    """The loss, and where there is one the score on the validation rows, by epoch.
+
+    Of several runs each has a line.
+    """
+    known = histories[0].curves
+    metrics = [name for name in ("val_accuracy", "val_r2") if name in known]
+    figures = [_curve(histories, ["loss", "val_loss"], "loss")]
+    return figures + [_curve(histories, [name], name[4:]) for name in metrics]
 
 
-def _curve(history: History, names: Sequence[str], label: str) -> str:
+def _curve(histories: Sequence[History], names: Sequence[str], label: str) -> str:
     shown = {"loss": "training", "val_loss": "validation"}
 
     def draw(axes: Any) -> None:
-        epochs = history["epoch"]
-        for name, colour in zip(names, (FIRST, SECOND), strict=False):
-            if name in history.curves:
-                mark = "." if len(epochs) == 1 else ""
-                axes.plot(
-                    epochs,
-                    history[name],
-                    color=colour if len(names) > 1 else SECOND,
-                    label=shown.get(name, "validation"),
-                    marker=mark,
-                )
-        if history.best_epoch is not None:
-            axes.axvline(history.best_epoch, color=TEXT, alpha=0.4, ls=":", label="kept")
+        for number, history in enumerate(histories):
+            _lines(axes, history, names, shown if number == 0 else {})
         axes.set_xlabel("epoch")
         axes.set_ylabel({"r2": "R²"}.get(label, label))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
 
     return _svg(draw, f"{label} by epoch")
+
+
+def _lines(
+    axes: Any, history: History, names: Sequence[str], shown: Mapping[str, str]
+) -> None:
+    """The curves of one run; only the first one's are named."""
+    epochs = history["epoch"]
+    for name, colour in zip(names, (FIRST, SECOND), strict=False):
+        if name in history.curves:
+            axes.plot(
+                epochs,
+                history[name],
+                color=colour if len(names) > 1 else SECOND,
+                label=shown.get(name, "validation" if shown else None),
+                marker="." if len(epochs) == 1 else "",
+                linewidth=1.2,
+            )
+    if history.best_epoch is not None:
+        kept = "kept" if shown else None
+        axes.axvline(history.best_epoch, color=TEXT, alpha=0.4, ls=":", label=kept)
 
 
 def residuals(judged: Judged) -> list[str]:

@@ -6,68 +6,147 @@ import time
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from kokuban.cli.coding import Matrix
+from kokuban.cli.coding import Matrix, TableCoding, goals
 from kokuban.cli.score import count
-from kokuban.cli.settings import Settings
+from kokuban.cli.settings import Settings, Tabular
 from kokuban.cli.show import Show
 from kokuban.cli.source import Data
 from kokuban.train import EarlyStopping, History, Model
+from kokuban.train.history import Record
+from kokuban.train.progress import Bar
 
 
 @dataclass(frozen=True)
 class Fitted:
     """A model that was trained, and how that went.
 
-    rows, validation  how many rows it learned from, and how many said when to stop
+    model             what predicts
+    histories         of each training run
+    epochs            planned for each
+    rows, validation  how many rows a run learned from, and how many judged its epochs
     batch             rows in a batch
+    sizes             the layers' widths, and the number of parameters
+    formula           the network's output; "" where it is that of several networks
+    seconds           that it took
+    estimator         the fitted one, of a table without a board
     """
 
     model: Model
-    history: History
+    histories: tuple[History, ...]
+    epochs: int
     rows: int
     validation: int
     batch: int
+    sizes: str
+    formula: str
     seconds: float
+    estimator: Any = None
+
+    @property
+    def history(self) -> History:
+        """That of the first run."""
+        return self.histories[0]
+
+    @property
+    def stopped(self) -> str:
+        """Why training ended, in one word."""
+        return self.histories[-1].stopped
 
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it."""
-        return self.history.stopped == "interrupted"
+        return self.stopped == "interrupted"
 
-    @property
-    def sizes(self) -> str:
-        """The widths of the layers, such as 64-32-10, and the number of parameters."""
-        values = self.model.values
-        weights = [s for s in values if s.name[0] == "W" or s.shape[0] != 1]
-        count = f"{sum(value.size for value in values.values()):,} parameters"
-        if not weights or any(a.shape[1] != b.shape[0] for a, b in pairwise(weights)):
-            return count  # a board's need not follow one another
-        widths = [weights[0].shape[0], *(weight.shape[1] for weight in weights)]
-        return f"{'-'.join(map(str, widths))}, {count}"
-
-    @property
-    def formula(self) -> str:
-        """The network's output."""
-        return repr(self.model.network.output)
+    def save(self, path: str, extra: dict[str, Any]) -> None:
+        """Write the model, and beside it what is `extra`."""
+        (self.estimator or self.model).save(path, extra=extra)
 
 
-def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
+def fitted(data: Data, settings: Settings | Tabular, show: Show) -> Fitted:
     """The model, trained on the data's rows to learn from."""
+    if isinstance(settings, Tabular):
+        return _fitted_estimator(data, settings, show)
+    return _fitted_model(data, settings, show)
+
+
+def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
+    coding = data.coding
+    assert isinstance(coding, TableCoding)
+    classes = bool(coding.labels)
+    net, x, t = settings.estimator(classes), data.learn.x, data.learn.targets()
+    recipe = net._recipe()
+    folds = min(recipe.n_folds, len(x))
+    apart = folds if folds > 1 else round(1 / net.validation_fraction)
+    widths = (x.shape[1], *recipe.hidden, coding.outputs)
+    sizes = "-".join(map(str, widths))
+    many = folds * recipe.n_ens
+    show.line("net", sizes if many == 1 else f"{many} networks of {sizes}, averaged")
+    show.line("training", _recipe_in_words(recipe, len(x), folds, settings))
+    began = time.perf_counter()
+    with (
+        threadpool_limits(1, user_api="blas"),
+        warnings.catch_warnings(),
+        Bar(recipe.max_iter * folds, 1, 0, False if show.quiet else None) as bar,
+    ):
+        warnings.filterwarnings("ignore", "Training was interrupted", UserWarning)
+
+        def watch(run: int, _: int, record: Record) -> None:
+            done = run * recipe.max_iter + int(record["epoch"])
+            bar.to(done)
+            bar.epoch({**record, "epoch": float(done), "rows": float(len(x))})
+
+        net._watch = watch
+        y = np.array(coding.labels)[t.astype(np.intp)] if classes else t
+        net.fit_encoded(coding.encoder, x, y)
+        net._watch = None
+    done = Fitted(
+        net.to_model(),
+        net.histories_,
+        recipe.max_iter,
+        len(x) - len(x) // apart,
+        len(x) // apart,
+        min(recipe.batch_size, len(x)),
+        f"{many} × {sizes}" if many > 1 else sizes,
+        "",
+        time.perf_counter() - began,
+        net,
+    )
+    show.line("learned", _history_in_words(done))
+    return done
+
+
+def _recipe_in_words(recipe: Any, rows: int, folds: int, settings: Tabular) -> str:
+    text = f"{count(rows)} in batches of {min(recipe.batch_size, rows)}, "
+    text += f"{recipe.max_iter} epochs at most"
+    if folds > 1:
+        text += f"; each network has another {_share(folds)} of the rows held out"
+    else:
+        text += "; a fifth of the rows is held out to choose the epoch"
+    if settings.max_time is not None:
+        text += f"; {settings.max_time:g} s at most"
+    return text
+
+
+def _share(folds: int) -> str:
+    words = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 10: "tenth"}
+    return words.get(folds, f"1/{folds}")
+
+
+def _fitted_model(data: Data, settings: Settings, show: Show) -> Fitted:
     classes = bool(data.coding.labels)
     rows, held = settings.validation(data.learn, classes)
-    from threadpoolctl import threadpool_limits
-
-    x, t = rows.x, rows.targets()
-    model = settings.model(x.shape[1], data.coding.outputs, classes)
+    model = settings.model(rows.x.shape[1], data.coding.outputs, classes)
     model.initialise(settings.seed)
-    batch = settings.batch(len(x))
-    done = Fitted(model, History(), len(x), len(held or ()), batch, 0.0)
-    show.line("net", done.sizes)
-    show.whole("", done.formula)
-    show.line("training", _in_words(settings, done))
+    batch = settings.batch(len(rows))
+    sizes, formula = sizes_of(model), repr(model.network.output)
+    show.line("net", sizes)
+    show.whole("", formula)
+    show.line("training", _in_words(settings, len(rows), len(held or ()), batch))
     began = time.perf_counter()
     # NumPy's products of a batch are too small for threads: they mostly wait, and for
     # very long where other programs run.
@@ -75,22 +154,42 @@ def fitted(data: Data, settings: Settings, show: Show) -> Fitted:
         # Said by the command itself, from the history.
         warnings.filterwarnings("ignore", "Training was interrupted", UserWarning)
         history = model.fit(
-            x,
-            t,
+            rows.x,
+            goals(data.coding, rows),
             optimizer=settings.update,
             epochs=settings.epochs,
             batch_size=batch,
-            validation=None if held is None else (held.x, held.targets()),
+            validation=None if held is None else (held.x, goals(data.coding, held)),
             seed=settings.seed,
             engine=settings.engine,
             stopping=None if held is None else stopping(settings.patience, classes),
             metrics=["accuracy", brier] if classes else ["r2"],
             progress=False if show.quiet else None,
         )
-    seconds = time.perf_counter() - began
-    done = Fitted(model, history, len(x), done.validation, batch, seconds)
+    done = Fitted(
+        model,
+        (history,),
+        settings.epochs,
+        len(rows),
+        len(held or ()),
+        batch,
+        sizes,
+        formula,
+        time.perf_counter() - began,
+    )
     show.line("learned", _history_in_words(done))
     return done
+
+
+def sizes_of(model: Model) -> str:
+    """The widths of the layers, such as 64-32-10, and the number of parameters."""
+    values = model.values
+    weights = [s for s in values if s.name[0] == "W" or s.shape[0] != 1]
+    count = f"{sum(value.size for value in values.values()):,} parameters"
+    if not weights or any(a.shape[1] != b.shape[0] for a, b in pairwise(weights)):
+        return count  # a board's need not follow one another
+    widths = [weights[0].shape[0], *(weight.shape[1] for weight in weights)]
+    return f"{'-'.join(map(str, widths))}, {count}"
 
 
 def brier(t: Matrix, y: Matrix) -> float:
@@ -112,24 +211,29 @@ def stopping(patience: int, classes: bool) -> EarlyStopping:
     return EarlyStopping(patience, monitor=monitor, smaller_is_better=True)
 
 
-def _in_words(settings: Settings, done: Fitted) -> str:
+def _in_words(settings: Settings, rows: int, validation: int, batch: int) -> str:
     text = (
-        f"{count(done.rows)} in batches of {done.batch}, {settings.epochs} epochs at "
-        f"most; {settings.optimizer}, its rate falling from {settings.first_rate:g} to 0"
+        f"{count(rows)} in batches of {batch}, {settings.epochs} epochs at most; "
+        f"{settings.optimizer}, its rate falling from {settings.first_rate:g} to 0"
     )
-    if done.validation:
+    if validation:
         text += (
             f"; ends after {settings.patience} epochs without progress on "
-            f"{done.validation:,} more rows"
+            f"{validation:,} more rows"
         )
     return text
 
 
 def _history_in_words(done: Fitted) -> str:
-    history = done.history
-    text = f"{len(history)} epochs in {done.seconds:.1f} s"
+    epochs = sum(map(len, done.histories))
+    text = f"{epochs} epochs in {done.seconds:.1f} s"
     if done.interrupted:
         return f"{text}, then interrupted: the model keeps what it has learned"
-    if history.best_epoch is not None:
-        text += f"; epoch {history.best_epoch} was the best and is kept"
+    if done.stopped == "max_time":
+        text += ", all the time there was"
+    best = [str(h.best_epoch) for h in done.histories if h.best_epoch is not None]
+    if len(best) == 1:
+        text += f"; epoch {best[0]} was the best and is kept"
+    elif best:
+        text += f"; epochs {', '.join(best)} were the best and are kept"
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kokuban.cli.coding import Coding, Matrix, Rows, TableCoding
+from kokuban.cli.coding import Matrix, Rows, TableCoding
 from kokuban.cli.score import Numbers, Score, score
+from kokuban.cli.source import Data
 from kokuban.train import Model
 
 BINS = 10
@@ -18,6 +20,7 @@ MAX_ROWS = 2000  # that are shuffled to measure a column's importance
 MAX_COLUMNS = 1000  # that are measured
 REPEATS = 5  # of the shuffling, where there are few columns
 FEW = 100  # columns
+MAX_ENTRIES = 2e7  # of a matrix, times the classes, that a linear model is fitted to
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Judged:
                  right; of quantities the RMSE
     bins         of predictions from small to large
     importances  of the table's columns, the largest first; none for images
+    linear       the accuracy or the RMSE of a linear model; None where it takes long
     """
 
     score: Score
@@ -59,6 +63,7 @@ class Judged:
     loss: float
     bins: tuple[Bin, ...]
     importances: tuple[Importance, ...]
+    linear: float | None = None
 
     @property
     def calibration_error(self) -> float:
@@ -75,6 +80,7 @@ class Judged:
         rises = [{"column": i.name, "rise": i.rise} for i in self.importances]
         bins = [[b.rows, b.predicted, b.actual] for b in self.bins]
         return {
+            "linear_model": self.linear,
             "loss": self.loss,
             "calibration_error": self.calibration_error,
             "calibration_bins": bins,
@@ -82,10 +88,10 @@ class Judged:
         }
 
 
-def judged(
-    model: Model, coding: Coding, held: Rows, guess: int, seed: int, deep: bool
-) -> Judged:
+def judged(model: Model, data: Data, seed: int, deep: bool) -> Judged:
     """Predict held-out rows, and see what that shows; `deep`: importances too."""
+    coding, held = data.coding, data.held
+    assert held is not None
     y, t = model.predict(held.x), held.targets()
 
     def answers(y: NDArray[Any]) -> Numbers:
@@ -93,22 +99,43 @@ def judged(
             return coding.quantity.decode(y)
         return y.astype(np.float64)
 
-    actual, predicted = answers(t), answers(y)
+    actual, predicted = t.astype(np.float64), answers(y)
 
     def loss_of(x: Matrix, rows: NDArray[np.intp]) -> float:
         return _loss(actual[rows], answers(model.predict(x)))
 
     found: tuple[Importance, ...] = ()
     if deep and isinstance(coding, TableCoding):
-        found = importances(loss_of, held.x, coding.encoder.parts, seed)
+        found = importances(loss_of, held.x, coding.parts, seed)
     return Judged(
-        score(coding, y, held, guess),
+        score(coding, y, held, data.guess),
         actual,
         predicted,
         _loss(actual, predicted),
         bins(actual, predicted),
         found,
+        linear(data.learn, held, bool(coding.labels)),
     )
+
+
+def linear(learn: Rows, held: Rows, classes: bool) -> float | None:
+    """The accuracy or the RMSE of a linear model on held-out rows.
+
+    Logistic regression or ridge regression by scikit-learn; None where there are too many
+    entries for it to be done in seconds.
+    """
+    t = learn.targets()
+    if learn.x.size * (len(np.unique(t)) if classes else 1) > MAX_ENTRIES:
+        return None
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of steps that were too few, or too large
+        model = LogisticRegression(max_iter=200) if classes else Ridge()
+        found = model.fit(learn.x, t).predict(held.x)
+    if classes:
+        return float(np.mean(found == held.targets()))
+    return float(np.sqrt(np.mean((found - held.targets()) ** 2)))
 
 
 def _loss(actual: Numbers, predicted: NDArray[Any]) -> float:

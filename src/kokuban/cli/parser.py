@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from kokuban.cli import check, explain, export, grade, lesson, predict, train, worksheet
-from kokuban.cli.settings import RATES, VALIDATION, Settings
+from kokuban.cli.settings import PRESETS, RATES, VALIDATION, Settings
 from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
 from kokuban.explain.phrases import LANGUAGES
@@ -37,9 +37,10 @@ DATA is one of
 and before it there may be
   NET.kb            a board: the network and its loss, written as formulas
 
-A fifth of the rows is held out for the score. Columns of numbers are standardised,
-other columns become a 0 or 1 for each category, missing values are marked; nothing
-has to be prepared. Ctrl-C ends training and keeps what was learned."""
+A fifth of the rows is held out for the score. A table's columns may be numbers, text,
+dates, with values missing; nothing has to be prepared, and what each was taken for is
+said. Several networks are trained and averaged, each with other rows held out. Ctrl-C
+ends training and keeps what was learned."""
 
 TRAIN_EXAMPLES = """\
 examples:
@@ -48,6 +49,7 @@ examples:
   kokuban train adult-train.csv --target -1      the last column; there is no header
   kokuban train wine.parquet --target quality --task classification
   kokuban train train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz
+  kokuban train houses.csv --target price --preset fast --max-time 60
   kokuban train digits --hidden none             a linear model, to compare with
   kokuban train net.kb digits                    the network that net.kb describes"""
 
@@ -81,7 +83,8 @@ examples:
 EXPORT = """\
 Write a model as an ONNX file, which other programs run. A model of `kokuban train` takes
 raw data there too: each column of its table is an input, numbers in float64 (NaN where
-one is missing), all else text; images are an input of grey levels."""
+one is missing), dates in seconds since 1970, all else text ("" where it is missing);
+images are an input of grey levels."""
 
 EXPORT_EXAMPLES = """\
 examples:
@@ -162,6 +165,8 @@ def _train(command: argparse.ArgumentParser) -> None:
     )
     _train_files(command.add_argument_group("data and files"))
     _train_settings(command.add_argument_group("network and training"))
+    _train_tables(command.add_argument_group("training on tables"))
+    _train_models(command.add_argument_group("training on images, and of boards"))
 
 
 def _train_files(group: Group) -> None:
@@ -181,6 +186,12 @@ def _train_files(group: Group) -> None:
     )
     _separator(group)
     add(
+        "--in-parts",
+        action=argparse.BooleanOptionalAction,
+        help="read the table in parts and keep its rows in a temporary file, the columns "
+        "learned from a sample where there are very many rows (default: above 256 MB)",
+    )
+    add(
         "--test-fraction",
         type=float,
         metavar="F",
@@ -198,14 +209,74 @@ def _train_settings(group: Group) -> None:
         "--hidden",
         type=_sizes,
         metavar="SIZES",
-        help="units of the hidden layers, such as 64,32, or none "
-        f"(default {','.join(map(str, default.hidden))})",
+        help="units of the hidden layers, such as 64,32, or none (default "
+        f"{','.join(map(str, default.hidden))}); for a table what --preset says",
     )
     add(
         "--activation",
         metavar="NAME",
-        help=f"after each of them (default {default.activation}): {', '.join(BY_NAME)}",
+        help="after each of them; for a table selu or mish (default for classes selu, "
+        f"for a quantity mish), for images (default {default.activation}) "
+        f"{', '.join(BY_NAME)}",
     )
+    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
+    add(
+        "--rate",
+        type=float,
+        metavar="R",
+        help=f"learning rate at the beginning (default {rates}, falling to 0 on a "
+        "cosine; for a table 0.04 for classes and 0.07 for a quantity, in waves)",
+    )
+    add(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="passes over the data at most (default for a table what --preset says, else "
+        f"{default.epochs})",
+    )
+    add(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="rows in a step (default for a table what --preset says, else 32, more "
+        "where there are many rows, at most 256)",
+    )
+    add(
+        "--patience",
+        type=int,
+        metavar="N",
+        help="end after N epochs without a better one on the rows set apart for that, "
+        "and keep the best; 0 for all epochs (default for a table what --preset says). "
+        f"For images and boards those are {round(VALIDATION * 100)} %% of the rows to "
+        "learn from, better is a smaller squared error (of the probabilities, where "
+        f"there are classes), and 0 learns from all rows (default {default.patience})",
+    )
+    add(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"of the split, the start and the order (default {default.seed})",
+    )
+
+
+def _train_tables(group: Group) -> None:
+    add = group.add_argument
+    add(
+        "--preset",
+        choices=PRESETS,
+        help="default; fast: smaller nets, fewer epochs, stops early; realmlp: sizes and "
+        "epochs as published",
+    )
+    add(
+        "--max-time",
+        type=float,
+        metavar="SECONDS",
+        help="of training; then the best so far is taken",
+    )
+
+
+def _train_models(group: Group) -> None:
+    add, default = group.add_argument, Settings()
     add(
         "--dropout",
         type=float,
@@ -218,14 +289,6 @@ def _train_settings(group: Group) -> None:
         metavar="NAME",
         help=f"{', '.join(RATES)} (default {default.optimizer})",
     )
-    rates = ", ".join(f"{name} {rate}" for name, rate in RATES.items())
-    add(
-        "--rate",
-        type=float,
-        metavar="R",
-        help="learning rate at the beginning; it falls to 0 on a cosine "
-        f"(default: {rates})",
-    )
     add(
         "--weight-decay",
         type=float,
@@ -234,37 +297,10 @@ def _train_settings(group: Group) -> None:
         f"beside it (default {default.weight_decay:g})",
     )
     add(
-        "--epochs",
-        type=int,
-        metavar="N",
-        help=f"passes over the data at most (default {default.epochs})",
-    )
-    add(
-        "--batch-size",
-        type=int,
-        metavar="N",
-        help="rows in a step (default 32, more where there are many rows, at most 256)",
-    )
-    add(
-        "--patience",
-        type=int,
-        metavar="N",
-        help="end after N epochs in which the squared error (of the probabilities, where "
-        f"there are classes) did not fall on {round(VALIDATION * 100)} %% of the rows to "
-        "learn from, set apart for that, and keep the best epoch; 0 to learn from all "
-        f"rows, for all epochs (default {default.patience})",
-    )
-    add(
         "--engine",
         choices=ENGINES,
         help=f"what runs the training (default {default.engine}: the native engine where "
         "it can)",
-    )
-    add(
-        "--seed",
-        type=int,
-        metavar="N",
-        help=f"of the split, the start and the order (default {default.seed})",
     )
 
 

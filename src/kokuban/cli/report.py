@@ -22,7 +22,7 @@ from kokuban.cli.figures import (
 from kokuban.cli.fit import Fitted
 from kokuban.cli.judged import Judged
 from kokuban.cli.score import ClassScore, QuantityScore, count
-from kokuban.cli.settings import Settings
+from kokuban.cli.settings import Settings, Tabular
 from kokuban.cli.source import Data, Source
 from kokuban.train.files import write_atomically
 
@@ -36,6 +36,11 @@ LOSSES = (
     "dropout; the validation loss is measured after it, without. The epoch that is kept "
     "has the smallest squared error on the validation rows."
 )
+LOSSES_OF_TABLE = (
+    "The training loss is the mean over an epoch, of smoothed labels where there are "
+    "classes; the validation loss is that of the rows that a network has held out. Each "
+    "network keeps the epoch in which that is least."
+)
 LOSS_OF_CLASSES = "cross-entropy of softmax, mean over rows"
 LOSS_OF_QUANTITY = "squared error of the standardised target, mean over rows"
 
@@ -46,7 +51,7 @@ class Report:
 
     source: Source
     data: Data
-    settings: Settings
+    settings: Settings | Tabular
     fitted: Fitted
     judged: Judged | None
     command: str
@@ -67,8 +72,8 @@ class Report:
             self._calibration(),
             self._importances(),
             "<h2>Training</h2>",
-            _figures(curves(self.fitted.history)),
-            f"<p class=small>{LOSSES}</p>" if self.fitted.validation else "",
+            _figures(curves(self.fitted.histories)),
+            f"<p class=small>{self._losses()}</p>" if self.fitted.validation else "",
             _table(self._training()),
             self._columns(),
             "<h2>Again</h2>",
@@ -88,6 +93,7 @@ class Report:
                 (f"{score.baseline:.4f}", "always guessing the commonest class"),
                 (f"{self.judged.loss:.4f}", "log loss of the probabilities"),
             ]
+            beside = "accuracy of a linear model"
         else:
             unit = f" {score.unit}" if score.unit else ""
             tiles = [
@@ -96,6 +102,10 @@ class Report:
                 (f"{score.mae:.4g}{unit}", "mean absolute error"),
                 (f"{score.baseline:.4g}{unit}", "RMSE of always guessing the mean"),
             ]
+            beside = "RMSE of a linear model"
+        if self.judged.linear is not None:
+            form = ".4f" if isinstance(score, ClassScore) else ".4g"
+            tiles.append((f"{self.judged.linear:{form}}", beside))
         tiles.append((f"{score.rows:,}", "rows held out, never trained on"))
         shown = "".join(
             f"<div><b>{escape(value)}</b><span>{escape(meaning)}</span></div>"
@@ -103,25 +113,46 @@ class Report:
         )
         return f"<div class=tiles>{shown}</div>"
 
+    def _losses(self) -> str:
+        return LOSSES if isinstance(self.settings, Settings) else LOSSES_OF_TABLE
+
     def _training(self) -> Iterable[tuple[str, str]]:
-        fitted, settings, history = self.fitted, self.settings, self.fitted.history
+        fitted, settings = self.fitted, self.settings
         yield "Net", fitted.sizes
-        yield "Formula", fitted.formula
+        if fitted.formula:
+            yield "Formula", fitted.formula
         yield (
             "Rows",
-            f"{fitted.rows:,} learned from, {fitted.validation:,} for validation",
+            f"{fitted.rows:,} learned from, {fitted.validation:,} for validation"
+            + (", in each network others" if len(fitted.histories) > 1 else ""),
         )
-        yield (
-            "Epochs",
-            f"{len(history)} of {settings.epochs} in {fitted.seconds:.1f} s"
-            + (f"; {history.stopped}" if history.stopped != "epochs" else "")
-            + (f"; epoch {history.best_epoch} is kept" if history.best_epoch else ""),
-        )
+        yield "Epochs", self._epochs()
+        yield "Batches", f"of {fitted.batch} rows"
+        if isinstance(settings, Tabular):
+            yield "Preset", settings.preset
+        else:
+            yield from self._of_model(settings)
+        yield "Seed", f"{settings.seed}"
+
+    def _epochs(self) -> str:
+        fitted = self.fitted
+        lengths = " + ".join(str(len(history)) for history in fitted.histories)
+        text = f"{lengths} of {fitted.epochs} in {fitted.seconds:.1f} s"
+        best = [str(h.best_epoch) for h in fitted.histories if h.best_epoch is not None]
+        if fitted.stopped != "epochs":
+            text += f"; {fitted.stopped}"
+        if best:
+            many = len(best) > 1
+            text += (
+                f"; epoch{'s' * many} {', '.join(best)} {'are' if many else 'is'} kept"
+            )
+        return text
+
+    def _of_model(self, settings: Settings) -> Iterable[tuple[str, str]]:
         classes = bool(self.data.coding.labels)
         usual = LOSS_OF_CLASSES if classes else LOSS_OF_QUANTITY
-        own = repr(fitted.model.network.loss)
+        own = repr(self.fitted.model.network.loss)
         yield "Loss", usual if settings.board is None else own
-        yield "Batches", f"of {fitted.batch} rows"
         yield (
             "Optimizer",
             f"{settings.optimizer}, rate {settings.first_rate:g} falling to 0 (cosine), "
@@ -131,7 +162,6 @@ class Report:
             yield "Dropout", f"{settings.dropout:g}"
         else:
             yield "Board", settings.board
-        yield "Seed", f"{settings.seed}"
 
     def _mistakes(self) -> str:
         if self.judged is None:

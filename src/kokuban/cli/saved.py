@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kokuban.cli.coding import Coding, coding_from_dict
+from kokuban.cli.coding import Coding, TableCoding, coding_from_dict
 from kokuban.cli.source import Data, Source, digest
 from kokuban.errors import FileFormatError
 from kokuban.train import Model, load
 from kokuban.train.data import state
 
 KEY = "kokuban train"  # in the model file's extra
+ESTIMATOR = "estimator"  # there too, where the model is part of one
 CHECKS: dict[str, state.Check] = {
     "coding": lambda value: isinstance(value, dict),
     "guess": state.is_count,
@@ -24,6 +25,7 @@ CHECKS: dict[str, state.Check] = {
 class Saved:
     """A model, with its coding and what is needed to judge it.
 
+    estimator  the tabular estimator that it is part of, or None
     guess    the best answer that knows no input, see `Data.guess`
     learned  the digest of the data it learned from
     """
@@ -32,16 +34,21 @@ class Saved:
     coding: Coding
     guess: int
     learned: str
+    estimator: Any = None
 
     def knows(self, files: Sequence[str]) -> bool:
         """Whether these are the data it was trained on."""
         return digest(files) == self.learned
 
 
-def extra(source: Source, data: Data) -> dict[str, Any]:
-    """What is kept in the file beside the model."""
+def extra(source: Source, data: Data, estimator: bool) -> dict[str, Any]:
+    """What is kept in the file beside the model, or beside the estimator."""
+    coding = data.coding
+    about = coding.to_dict()
+    if isinstance(coding, TableCoding) and not estimator:
+        about = coding.whole()
     about = {
-        "coding": data.coding.to_dict(),
+        "coding": about,
         "guess": data.guess,
         "learned": digest(source.files),
     }
@@ -65,7 +72,13 @@ def with_coding(model: Model, path: str) -> Saved:
             "train` did not write it. Use it in Python: kokuban.load(path).predict(x)."
         )
     about = state.fields(model.extra[KEY], CHECKS, f"{path!r}, {KEY}")
-    coding = coding_from_dict(about["coding"])
+    estimator = None
+    if ESTIMATOR in model.extra:
+        from kokuban.estimators.loading import estimator_of  # brings scikit-learn
+
+        estimator = estimator_of(model, repr(path))
+        model = estimator.to_model()
+    coding = coding_from_dict(about["coding"], estimator)
     if not about["guess"] < coding.outputs:
         raise FileFormatError(f"{path!r} is malformed: its guess is no class.")
-    return Saved(model, coding, about["guess"], about["learned"])
+    return Saved(model, coding, about["guess"], about["learned"], estimator)

@@ -55,11 +55,16 @@ class ClassScore:
             "confusion": self.confusion.tolist(),
         }
 
-    def __str__(self) -> str:
+    def told(self, linear: float | None = None) -> str:
+        """The score in words, beside the accuracy of a `linear` model."""
+        beside = "" if linear is None else f"; a linear model: {linear:.4f}"
         return (
             f"accuracy {self.accuracy:.4f}  ({count(self.rows)}; always guessing the "
-            f"commonest class: {self.baseline:.4f})"
+            f"commonest class: {self.baseline:.4f}{beside})"
         )
+
+    def __str__(self) -> str:
+        return self.told()
 
 
 @dataclass(frozen=True)
@@ -137,13 +142,18 @@ class QuantityScore:
             "baseline_rmse": self.baseline,
         }
 
-    def __str__(self) -> str:
+    def told(self, linear: float | None = None) -> str:
+        """The score in words, beside the RMSE of a `linear` model."""
         unit = f" {self.unit}" if self.unit else ""
+        beside = "" if linear is None else f"; a linear model: {linear:.4g}"
         r2 = "R² undefined" if math.isnan(self.r2) else f"R² {self.r2:.4f}"
         return (
             f"{r2}, RMSE {self.rmse:.4g}{unit}  ({count(self.rows)}; always guessing the "
-            f"mean: RMSE {self.baseline:.4g})"
+            f"mean: RMSE {self.baseline:.4g}{beside})"
         )
+
+    def __str__(self) -> str:
+        return self.told()
 
 
 Score = ClassScore | QuantityScore
@@ -155,13 +165,13 @@ def count(rows: int) -> str:
 
 
 def score(coding: Coding, y: NDArray[np.float32], rows: Rows, guess: int) -> Score:
-    """The score of a network's output y, (rows, outputs)."""
+    """The score of a network's output y, (rows, outputs); `guess` as in `Data.guess`."""
     t = rows.targets()
     if isinstance(coding, TableCoding) and not coding.labels:
-        quantity = coding.quantity
-        unit = quantity.name if coding.encoder.header else ""
-        actual, predicted = quantity.decode(t), quantity.decode(y)
-        return QuantityScore.of(actual, predicted, quantity.mean, unit)
+        scale = coding.quantity
+        unit = coding.target.name if coding.header else ""
+        predicted = scale.decode(y)
+        return QuantityScore.of(t.astype(np.float64), predicted, scale.centre, unit)
     size = coding.outputs
     cells = np.bincount(t.astype(np.int64) * size + y.argmax(axis=1), minlength=size**2)
     labels = tuple(str(label) for label in coding.labels)

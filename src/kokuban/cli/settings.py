@@ -1,8 +1,14 @@
-"""The settings of `kokuban train`, and the network and optimizer they stand for."""
+"""The settings of `kokuban train`, and the network and optimizer they stand for.
+
+There are two sets: `Tabular` for tables, whose network is a tabular estimator, and
+`Settings` for images and boards, which are a `kokuban.Model`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from kokuban.cli.coding import Rows
 from kokuban.cli.source import split
@@ -27,9 +33,94 @@ INITIAL = {"tanh": "glorot", "sigmoid": "glorot", "identity": "glorot", "selu": 
 VALIDATION = 0.1  # of the training rows, where training may stop early
 
 
+PRESETS = ("default", "fast", "realmlp")  # the estimators'
+TABLES = "a table's network (see --preset)"
+MODELS = "the networks of images and of boards"
+ALL_EPOCHS = 1 << 31  # more than there are: training does not end before
+SMOOTH = ("selu", "mish")  # the activations that a table's network may have
+
+
+def settings_of(given: Mapping[str, Any], tabular: bool) -> Tabular | Settings:
+    """The settings that the options mean; SettingError for one that does not belong.
+
+    given: the options by name, None where one was not given.
+    """
+    kind, other = (Tabular, Settings) if tabular else (Settings, Tabular)
+    own = {field.name for field in fields(kind)}
+    for field in fields(other):
+        if field.name not in own and given[field.name] is not None:
+            raise SettingError(
+                f"{_option(field.name)} is for {MODELS if tabular else TABLES}, not for "
+                f"{TABLES if tabular else MODELS}."
+            )
+    chosen = {name: given[name] for name in own if given[name] is not None}
+    return kind(**chosen)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+@dataclass(frozen=True)
+class Tabular:
+    """How to train on a table; each field is an option of the same name.
+
+    None means what the preset says.
+    """
+
+    preset: str = "default"
+    hidden: tuple[int, ...] | None = None
+    activation: str | None = None
+    rate: float | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    patience: int | None = None
+    max_time: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hidden is not None and (not self.hidden or min(self.hidden) < 1):
+            raise SettingError(
+                "--hidden names one hidden layer or more, each of 1 unit or more, for a "
+                "table; a linear model is scored beside it anyway."
+            )
+        if self.activation not in (None, *SMOOTH):
+            raise unknown("activation of a table's network", self.activation, SMOOTH)
+        for name, least in (("epochs", 1), ("batch_size", 1), ("patience", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                option = name.replace("_", "-")
+                raise SettingError(
+                    f"--{option} is a whole number, at least {least}; not {value}."
+                )
+        for name in ("rate", "max_time"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SettingError(
+                    f"{_option(name)} is a finite number above 0, not {value}."
+                )
+
+    def estimator(self, classes: bool) -> Any:
+        """The estimator, not yet fitted."""
+        from kokuban.estimators import TabularClassifier, TabularRegressor
+
+        kind = TabularClassifier if classes else TabularRegressor
+        return kind(
+            self.preset,
+            hidden_layer_sizes=self.hidden,
+            activation=self.activation,
+            learning_rate_init=self.rate,
+            batch_size=self.batch_size,
+            max_iter=self.epochs,
+            n_iter_no_change=ALL_EPOCHS if self.patience == 0 else self.patience,
+            max_time=self.max_time,
+            random_state=self.seed,
+        )
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to train; each field is an option of the same name.
+    """How to train a model; each field is an option of the same name.
 
     `board` is the path of a board, whose loss takes the place of the layers.
     """

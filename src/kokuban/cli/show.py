@@ -11,6 +11,8 @@ from kokuban.explain.terminal import LEAST, WIDTH
 
 LABEL = 9  # columns that the label at the left takes
 MAX_LISTED = 12  # columns of a table that are listed one by one
+LEFT_OUT = ("constant", "identifier")  # kinds of columns that become nothing
+NOTED = ("values are numbers", "commas")  # in what is said of a column that is odd
 
 
 class Show:
@@ -73,13 +75,17 @@ def columns_in_words(columns: Sequence[tuple[str, str, str]]) -> list[tuple[str,
     *inputs, target = columns
     lines = [("target", f"{target[0]}: {target[2]}")]
     if len(inputs) <= MAX_LISTED:
-        told = [f"{name}: {kind}, {detail}" for name, kind, detail in inputs]
-        return [*lines, *(("", text) for text in told)]
+        told = [f"{n}: {kind}{', ' * bool(d)}{d}" for n, kind, d in inputs]
+        return [*lines, *(("", " ".join(text.split())) for text in told)]
     kinds: dict[str, list[str]] = {}
     for name, kind, _ in inputs:
         kinds.setdefault(kind, []).append(name)
     for kind, names in kinds.items():
         listed = ", ".join(names[:MAX_LISTED]) + (", ..." if names[MAX_LISTED:] else "")
         lines.append(("", f"{len(names)} {kind}: {listed}"))
-    noted = [f"{name}: {detail}" for name, _, detail in inputs if "; " in detail]
-    return [*lines, *(("", text) for text in noted[:MAX_LISTED])]
+    noted = [
+        f"{name}: {detail}"
+        for name, kind, detail in inputs
+        if kind in LEFT_OUT or any(word in detail for word in NOTED)
+    ]
+    return [*lines, *(("", " ".join(text.split())) for text in noted[:MAX_LISTED])]

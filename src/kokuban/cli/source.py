@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,16 +18,31 @@ from kokuban.cli.coding import (
     DIGITS,
     Coding,
     ImageCoding,
+    Labels,
     Matrix,
     Rows,
+    Scale,
     TableCoding,
     digits,
+    encoded,
     levels_of,
+    placed,
 )
+from kokuban.cli.streamed import first_pass, is_large, second_pass
 from kokuban.errors import DataError, SettingError
-from kokuban.train.data import TableEncoder, read_idx_pair, read_table
+from kokuban.train.data import (
+    Table,
+    Target,
+    fit_target,
+    read_batches,
+    read_idx_pair,
+    read_table,
+)
 from kokuban.train.data.files import opened
 from kokuban.train.data.table import listed
+
+if TYPE_CHECKING:
+    from kokuban.estimators.tabular.encoder import Encoder
 
 IntArray = NDArray[np.intp]
 
@@ -40,6 +56,8 @@ class Source:
     task            classification, regression, or None to tell by the target
     header          whether the table has one, or None to tell by looking
     separator, encoding   of a table as text, or None to tell by looking
+    in_parts        whether a table is read in parts, its rows kept in a file, or None
+                    for large ones only
     test_fraction   the share of rows held out, 0 for none
     seed            of the split
     """
@@ -50,6 +68,7 @@ class Source:
     header: bool | None = None
     separator: str | None = None
     encoding: str | None = None
+    in_parts: bool | None = None
     test_fraction: float = 0.2
     seed: int = 0
 
@@ -61,13 +80,18 @@ class Source:
         )
         return re.sub(r"[-.]?(images)?[-.]idx\d[-.]ubyte$", "", stem) or "model"
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it is one table, and no images."""
+        return len(self.files) == 1 and self.files[0] != DIGITS
+
     def open(self) -> Data:
         """The data, split and encoded."""
         if not 0 <= self.test_fraction < 1:
             raise SettingError(
                 f"--test-fraction is at least 0 and below 1, not {self.test_fraction}."
             )
-        if len(self.files) == 1 and self.files[0] != DIGITS:
+        if self.is_table:
             return self._table(self.files[0])
         if self.task == "regression" or self.target is not None:
             raise SettingError(
@@ -77,31 +101,67 @@ class Source:
         return self._images()
 
     def _table(self, path: str) -> Data:
-        table = read_table(path, self.header, self.separator, self.encoding)
         if self.target is None:
             raise SettingError(
                 "Say which column to predict, with --target. The columns of "
-                f"{path}: {listed(table.columns)}."
+                f"{path}: {listed(next(self._batches()).columns)}."
             )
-        # What the target is, all rows say; how to scale, only those to learn from.
-        whole = TableEncoder.fit(table, self.target, self.task)
-        t = whole.encode_target(table)
-        learn, held = split(
-            t, self.test_fraction, self.seed, bool(whole.labels), "--test-fraction"
+        if is_large(path) if self.in_parts is None else self.in_parts:
+            return self._in_parts(path, self.target)
+        table = read_table(path, self.header, self.separator, self.encoding)
+        position = table.position(self.target)
+        goal = self._goal(table, position)
+        inputs = table.without(position)
+        encoder, x = _fitted(inputs.take(goal.learn))
+        held = np.flatnonzero(~goal.learn)
+        rest = encoded(encoder, inputs.take(held)) if len(held) else None
+        about = f"{len(table):,} rows, {_columns_of(table)}"
+        return _data(goal, encoder, table.header, about, x, rest)
+
+    def _in_parts(self, path: str, target: str) -> Data:
+        first = next(self._batches())
+        position = first.position(target)
+        alone, sample = first_pass(self._batches, target, self.seed)
+        goal = self._goal(alone, 0, position, len(first.columns))
+        some = sample.table(goal.learn)
+        encoder, _ = _fitted(some)
+        width = len(encoder.outputs)
+        x, rest = second_pass(
+            self._batches, lambda t: encoded(encoder, t), width, target, goal.learn
         )
-        encoder = TableEncoder.fit(table.take(learn), self.target, whole.task)
-        reason = whole.target.reason  # why all rows ask for this task
-        coding = TableCoding(
-            replace(encoder, target=replace(encoder.target, reason=reason))
+        about = (
+            f"{len(alone):,} rows, {_columns_of(first)}, read in parts: the columns by "
+            f"{len(some):,} rows, the encoded rows in a temporary file of "
+            f"{(x.nbytes + rest.nbytes) / 1e6:,.0f} MB"
         )
-        about = "with a header" if table.header else "no header: columns by number"
-        return Data(
-            coding,
-            f"{len(table):,} rows, {len(table.columns)} columns ({about})",
-            coding.encoder.describe(),
-            coding.rows(table.take(learn)),
-            coding.rows(table.take(held)) if len(held) else None,
-        )
+        return _data(goal, encoder, first.header, about, x, rest if len(rest) else None)
+
+    def _batches(self) -> Iterator[Table]:
+        (path,) = self.files
+        return read_batches(path, self.header, self.separator, self.encoding)
+
+    def _goal(
+        self, table: Table, at: int, position: int | None = None, width: int | None = None
+    ) -> Goal:
+        """What is to be predicted: the column `at` which the target is in `table`.
+
+        position, width: where it is in the whole table, and how many columns that has,
+        if `table` is a part of it.
+        """
+        if (len(table.columns) if width is None else width) == 1:
+            raise DataError(
+                f"{table.path}: there is nothing to predict {table.columns[at]!r} from: "
+                "it is the only column."
+            )
+        target = fit_target(table, at, self.task)
+        y = target.read(table, at)
+        classes = target.task == "classification"
+        labels, t = np.unique(y, return_inverse=True) if classes else (y[:0], y)
+        _, held = split(t, self.test_fraction, self.seed, classes, "--test-fraction")
+        learn = np.ones(len(t), bool)
+        learn[held] = False
+        there = at if position is None else position
+        return Goal(replace(target, position=there), y, tuple(labels.tolist()), t, learn)
 
     def _images(self) -> Data:
         x, labels, levels = self._pixels()
@@ -130,6 +190,73 @@ class Source:
         return levels_of(x), labels, 255
 
 
+@dataclass(frozen=True, eq=False)
+class Goal:
+    """What is to be predicted.
+
+    y       (rows,) as it stands in the table
+    labels  of classes
+    t       (rows,) the numbers of classes, or a quantity
+    learn   (rows,) which rows are learned from; the others are held out
+    """
+
+    target: Target
+    y: NDArray[Any]
+    labels: Labels
+    t: NDArray[Any]
+    learn: NDArray[np.bool_]
+
+
+def _columns_of(table: Table) -> str:
+    about = "with a header" if table.header else "no header: columns by number"
+    return f"{len(table.columns)} columns ({about})"
+
+
+def _data(
+    goal: Goal,
+    encoder: Encoder,
+    header: bool,
+    about: str,
+    x: Matrix,
+    rest: Matrix | None,
+) -> Data:
+    """Encoded rows x to learn from and the `rest` that is held out, with their goal."""
+    scale = None if goal.labels else Scale(float(goal.y.mean()), float(goal.y.std()))
+    return Data(
+        TableCoding(encoder, goal.target, header, goal.labels, scale),
+        about,
+        described(encoder, goal.target, goal.y[goal.learn]),
+        Rows(x, goal.t[goal.learn]),
+        None if rest is None else Rows(rest, goal.t[~goal.learn]),
+    )
+
+
+def _fitted(table: Table) -> tuple[Encoder, Matrix]:
+    """What a table's columns become, and what they are then."""
+    from kokuban.estimators.tabular.encoder import Encoder
+    from kokuban.estimators.tabular.frame import read
+
+    with placed(table):
+        return Encoder.fit(read(table.frame))
+
+
+def described(
+    encoder: Encoder, target: Target, y: NDArray[Any]
+) -> list[tuple[str, str, str]]:
+    """(name, kind, detail) of each column, the target last."""
+    middle: dict[int, float] = {}
+    for origin, median in zip(encoder.origins, encoder.scaling.medians, strict=True):
+        middle.setdefault(int(origin), float(median))
+    told = []
+    for number, column in enumerate(encoder.columns):
+        detail = column.detail
+        if column.kind == "numeric" and number in middle:
+            around = f"median {middle[number]:.6g}"
+            detail = f"{around}; {detail}" if detail else around
+        told.append((column.name, column.kind, detail))
+    return [*told, (target.name, "target", target.told(y))]
+
+
 @dataclass(frozen=True)
 class Data:
     """Data to learn from.
@@ -155,7 +282,7 @@ class Data:
 
 
 def split(
-    t: NDArray[np.int64] | NDArray[np.float32],
+    t: NDArray[Any],
     fraction: float,
     seed: int,
     classes: bool,

@@ -7,13 +7,13 @@ import json
 import shlex
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from kokuban.cli import saved
 from kokuban.cli.fit import Fitted, fitted
 from kokuban.cli.judged import Judged, judged
 from kokuban.cli.score import count
-from kokuban.cli.settings import Settings
+from kokuban.cli.settings import Settings, Tabular, settings_of
 from kokuban.cli.show import Show, columns_in_words
 from kokuban.cli.source import Data, Source
 from kokuban.cli.writing import require_writable
@@ -21,20 +21,20 @@ from kokuban.errors import SettingError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
-T = TypeVar("T", Source, Settings)
-
 
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; the exit code."""
-    source, settings = _given(Source, args), _given(Settings, args)
+    source = _given(args)
+    tabular = args.board is None and source.is_table
+    settings = settings_of(vars(args), tabular)
     layers = (args.hidden, args.activation, args.dropout)
-    if settings.board is not None and any(option is not None for option in layers):
+    if args.board is not None and any(option is not None for option in layers):
         raise SettingError(
             "A board says what the network is: --hidden, --activation and --dropout are "
             "for networks that are not written out."
         )
     output = args.output or f"{source.name}.safetensors"
-    given = (*source.files, *filter(None, [settings.board]))
+    given = (*source.files, *filter(None, [args.board]))
     require_writable(output, given)
     if args.report is not None:
         require_writable(args.report, (*given, output))
@@ -42,13 +42,12 @@ def run(args: argparse.Namespace) -> int:
     data = source.open()
     describe(source, data, show)
     done = fitted(data, settings, show)
-    done.model.save(output, saved.extra(source, data))
-    held = data.held
+    done.save(output, saved.extra(source, data, tabular))
     outcome = None
-    if held is not None:
+    if data.held is not None:
         deep = args.report is not None or args.json
-        outcome = judged(done.model, data.coding, held, data.guess, settings.seed, deep)
-        show.result(f"held-out {outcome.score}")
+        outcome = judged(done.model, data, settings.seed, deep)
+        show.result(f"held-out {outcome.score.told(outcome.linear)}")
     show.line("model", f"{output}  ({Path(output).stat().st_size / 1000:,.0f} kB)")
     if args.report is not None:
         from kokuban.cli.report import Report
@@ -63,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if done.interrupted else 0
 
 
-def _given(kind: type[T], args: argparse.Namespace) -> T:
-    """The record of the options that were given, its own defaults for the others."""
-    found = {field.name: getattr(args, field.name) for field in fields(kind)}
-    return kind(**{name: value for name, value in found.items() if value is not None})
+def _given(args: argparse.Namespace) -> Source:
+    """The source that the options name, its own defaults for what is not given."""
+    found = {field.name: getattr(args, field.name) for field in fields(Source)}
+    return Source(**{name: value for name, value in found.items() if value is not None})
 
 
 def describe(source: Source, data: Data, show: Show) -> None:
@@ -80,7 +79,11 @@ def describe(source: Source, data: Data, show: Show) -> None:
 
 
 def _to_dict(
-    source: Source, data: Data, settings: Settings, done: Fitted, outcome: Judged | None
+    source: Source,
+    data: Data,
+    settings: Settings | Tabular,
+    done: Fitted,
+    outcome: Judged | None,
 ) -> dict[str, Any]:
     """What was done, as plain JSON."""
     names = ("name", "kind", "detail")
@@ -99,6 +102,7 @@ def _to_dict(
         "score": None if outcome is None else outcome.score.to_dict(),
         "held_out": None if outcome is None else outcome.to_dict(),
         "history": done.history.to_dict(),
+        "histories": [history.to_dict() for history in done.histories],
         "seconds": done.seconds,
         "interrupted": done.interrupted,
     }

@@ -11,6 +11,7 @@ from kokuban.estimators.mlp import MLPClassifier, MLPRegressor
 from kokuban.estimators.saving import KEY, restored
 from kokuban.estimators.tabular import TabularClassifier, TabularRegressor
 from kokuban.train import model as models
+from kokuban.train.model import Model
 
 MLPS = {kind.__name__: kind for kind in (MLPClassifier, MLPRegressor, Autoencoder)}
 TABULAR = {kind.__name__: kind for kind in (TabularClassifier, TabularRegressor)}
@@ -33,9 +34,15 @@ def load(path: str | os.PathLike[str]) -> Any:
     the weights. Raises StorageError if the file cannot be read, FileFormatError if it is
     damaged or holds no estimator.
     """
-    model = models.load(path)
+    return estimator_of(models.load(path), repr(os.fspath(path)))
+
+
+def estimator_of(model: Model, where: str) -> Any:
+    """The estimator that a loaded model belongs to; `where` it is from, for messages.
+
+    Raises FileFormatError where it belongs to none.
+    """
     about = model.extra.get(KEY)
-    where = repr(os.fspath(path))
     if not isinstance(about, dict):
         raise FileFormatError(
             f"{where} holds a model, but no estimator; kokuban.load reads it."

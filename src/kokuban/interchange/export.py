@@ -17,16 +17,17 @@ from kokuban.estimators import (
     TabularClassifier,
     TabularRegressor,
 )
+from kokuban.estimators.loading import estimator_of
 from kokuban.expr import Expr, Symbol, symbols, written
 from kokuban.interchange.formulas import add_formulas
 from kokuban.interchange.graph import OPSET as OPSET, Graph, Tensor, required
 from kokuban.interchange.raw import (
     label_outputs,
     number_output,
-    preprocessing,
     several_label_outputs,
 )
 from kokuban.interchange.tables import class_outputs, encoded, unit_outputs
+from kokuban.interchange.trained import is_estimators, preprocessing
 from kokuban.run.reference import as_matrix, by_symbol, common_dtype
 from kokuban.train.files import write_atomically
 from kokuban.train.model import Model
@@ -127,6 +128,8 @@ def _inputs(graph: Graph, wanted: list[Symbol]) -> dict[Symbol, Tensor]:
 
 
 def _model(model: Model) -> bytes:
+    if is_estimators(model.extra):
+        return onnx_bytes(estimator_of(model, "The model"))
     network = model.network
     if network.output is None:
         raise SettingError(

@@ -126,7 +126,7 @@ def _categories(graph: Graph, x: Tensor, column: Any) -> Tensor:
         return graph.cast(graph.node("Equal", x, texts(graph, words)), np.float64)
 
     absent = graph.node("Equal", x, texts(graph, ("",)))
-    if column._binary:
+    if column.binary:
         first, second = ((word,) for word in column.categories)
         made = graph.node("Sub", among(second), among(first))
         return _marked(graph, made, column, absent)

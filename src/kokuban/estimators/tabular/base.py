@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -56,7 +56,7 @@ from kokuban.estimators.tabular.training import (
     merged,
 )
 from kokuban.expr import Symbol, symbols
-from kokuban.train.history import History
+from kokuban.train.history import History, Record
 from kokuban.train.loop import Arrays
 from kokuban.train.model import Model
 
@@ -137,6 +137,7 @@ class TabularEstimator(TabularSettings):
     best_epochs_: tuple[int, ...]
     n_features_in_: int
     n_iter_: int
+    _watch: Callable[[int, int, Record], None] | None = None  # run, of how many; epoch
     _design: Design
     _numbers: Numbers | None = None  # for arrays, once it is fitted
 
@@ -184,6 +185,32 @@ class TabularEstimator(TabularSettings):
         check_consistent_length(keys, range(frame.rows))
         self.encoder_, x = Encoder.fit(frame, self._categorical(frame))
         _say_doubts(self.columns_)
+        return self._learn(x, keys, sample_weight, validation, limit)
+
+    def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Any:
+        """Fit on rows x (rows, outputs) float32 that an encoder has made, with targets y.
+
+        x may be a memory-mapped file: its rows are read where they lie.
+        """
+        limit, nothing = _Limit(self.max_time, self._now), (None, None, None)
+        self._require_settings(nothing)
+        keys = self._learn_target(y)
+        check_consistent_length(keys, x)
+        self.encoder_, self.n_features_in_ = encoder, len(encoder.columns)
+        if encoder.named:
+            names = [column.name for column in encoder.columns]
+            self.feature_names_in_ = np.array(names, dtype=object)
+        return self._learn(x, keys, None, nothing, limit)
+
+    def _learn(
+        self,
+        x: np.ndarray,
+        keys: np.ndarray,
+        sample_weight: Any,
+        validation: tuple[Any, Any, Any],
+        limit: _Limit,
+    ) -> Any:
+        """Fit on encoded rows x with keys of the target."""
         rows, keys = self._rows(x, keys, sample_weight)
         recipe = self._recipe()
         seed = int(check_random_state(self.random_state).randint(1 << 31))
@@ -195,6 +222,7 @@ class TabularEstimator(TabularSettings):
         for number, (train, others) in enumerate(parts):
             deadline = limit.share(len(parts) - number + self.refit)
             plan = self._plan(recipe, [seed, number], deadline)
+            plan = replace(plan, watch=self._watched(number, len(parts) + self.refit))
             learned.append(self._run(train, others, plan))
             if others is not None:
                 held.append(Held(np.stack(learned[-1].scores), others))
@@ -219,6 +247,11 @@ class TabularEstimator(TabularSettings):
         learned = self._run(rows, None, replace(plan, stop=stop, patience=None))
         self.histories_ = (*self.histories_, learned.history)
         return learned
+
+    def _watched(self, run: int, runs: int) -> Callable[[Record], None] | None:
+        """What hears of each epoch of one of the runs."""
+        watch = self._watch
+        return None if watch is None else lambda record: watch(run, runs, record)
 
     def _require_settings(self, validation: tuple[Any, Any, Any]) -> None:
         self._validate_params()
@@ -506,11 +539,14 @@ class TabularEstimator(TabularSettings):
         own = self.model_
         return Model.from_network(own.network, own.values, own.dtype)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(
+        self, path: str | os.PathLike[str], extra: Mapping[str, Any] | None = None
+    ) -> None:
         """Write the fitted estimator as one safetensors file, atomically.
 
-        `kokuban.estimators.load` gives it back and runs no code. Raises StorageError
-        where the file cannot be written, SettingError for a setting that no file holds.
+        `kokuban.estimators.load` gives it back and runs no code. `extra` are JSON values
+        by name that stand in the file beside it. Raises StorageError where the file
+        cannot be written, SettingError for a setting that no file holds.
         """
         check_is_fitted(self, "model_")
         names = getattr(self, "feature_names_in_", None)
@@ -529,7 +565,7 @@ class TabularEstimator(TabularSettings):
             "feature_names": None if names is None else names.tolist(),
             "own": self._own_description(),
         }
-        self.model_.save(path, extra={KEY: about})
+        self.model_.save(path, extra={**(extra or {}), KEY: about})
 
     @classmethod
     def restored(cls, about: Mapping[str, Any], model: Model) -> Any:

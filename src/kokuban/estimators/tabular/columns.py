@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -10,11 +9,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kokuban.errors import DataError, FileFormatError
-from kokuban.estimators.tabular.frame import Form, Values, labels
+from kokuban.errors import CellError, FileFormatError
+from kokuban.estimators.tabular.frame import Form, Text, Values, labels
+from kokuban.estimators.tabular.texts import iso, parsed, understood
+from kokuban.train.data.numerals import MARKS, number
 
 MAX_CATEGORIES = 256  # the most frequent ones of a column; rarer ones share one
 LEAST_ROWS = 2  # in which a category must be found to be one of its own
+UNSEEN, ABSENT = -1, -2  # in place of a category's number
 
 DAY = 86400.0
 PERIODS = {"year": 365.2425 * DAY, "week": 7 * DAY, "day": DAY}
@@ -59,42 +61,79 @@ class Column:
     def encode(self, values: Values) -> np.ndarray:
         """(rows, outputs) float64; NaN stands for a missing number.
 
-        Raises DataError where the values are of another form than in training.
+        Raises CellError where the values are of another form than in training, or not
+        finite.
         """
-        found = self._encode(self._read(values))
+        return self.spread(self.read(values))
+
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) the entries as this column's numbers, NaN where missing."""
+        if values.form == self.form:
+            return np.asarray(values.entries)
+        absent = values.absent()
+        if absent.all():
+            return np.full(len(absent), np.nan)
+        raise self._changed(values, int(absent.argmin()))
+
+    def spread(self, entries: np.ndarray) -> np.ndarray:
+        """(rows, outputs) float64 what `read` gave, as columns of a matrix."""
+        found = self._spread(entries)
         if not self.missing:
             return found
-        absent = _absent(values)
-        return np.column_stack([found, absent])
+        return np.column_stack([found, self._absent(entries)])
 
-    def _read(self, values: Values) -> Any:
-        """The entries in this column's form."""
-        if values.form == self.form or _is_empty(values):
-            return _empty(values) if values.form != self.form else values.entries
-        raise DataError(self._changed(values))
+    def _spread(self, entries: np.ndarray) -> np.ndarray:
+        return entries[:, None]
 
-    def _encode(self, entries: Any) -> np.ndarray:
-        found: np.ndarray = entries[:, None]
-        return found
+    def _absent(self, entries: np.ndarray) -> np.ndarray:
+        return np.asarray(np.isnan(entries))
 
-    def _changed(self, values: Values) -> str:
-        return (
-            f"Column {self.name!r} was {self.kind} in training; here it holds "
-            f"{_shown(values)}."
+    def _of_words(self, text: Text, found: np.ndarray | None, parse: Any) -> np.ndarray:
+        """(rows,) the numbers that words are; CellError at the first that is none."""
+        if found is not None:
+            return text.of_words(found, np.nan)
+        wrong = np.array([parsed([word], parse) is None for word in text.words])
+        raise self._changed(
+            Values("text", text), int(text.of_words(wrong, False).argmax())
+        )
+
+    def _changed(self, values: Values, row: int) -> CellError:
+        if values.form == "text":
+            shown = f"the text {values.entries.words[values.entries.codes[row]]!r}"
+        else:
+            words = {"number": "number", "boolean": "truth value", "date": "date"}
+            shown = f"the {words[values.form]} {values.entries[row]:g}"
+        return CellError(
+            self.name, row, f"{shown}, and the column was {self.kind} in training."
         )
 
 
 @dataclass(frozen=True)
 class NumericColumn(Column):
-    """Its numbers as they are; the scaling comes after."""
+    """Its numbers as they are; the scaling comes after.
+
+    commas  what commas are where the numbers are text: "", "thousands" or "decimal"
+    """
 
     kind: ClassVar[str] = "numeric"
     form: ClassVar[Form] = "number"
+    commas: str = ""
 
-    def _read(self, values: Values) -> np.ndarray:
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) the numbers, NaN where missing."""
         if values.form == "boolean":
             return np.asarray(values.entries)
-        return np.asarray(super()._read(values))
+        if values.form == "text":
+            text = values.entries
+            found = parsed(text.words, self._number)
+            entries = self._of_words(text, found, self._number)
+        else:
+            entries = super().read(values)
+        require_finite(self.name, entries)
+        return entries
+
+    def _number(self, word: str) -> float:
+        return number(word, self.commas)
 
 
 @dataclass(frozen=True)
@@ -104,12 +143,13 @@ class BooleanColumn(Column):
     kind: ClassVar[str] = "boolean"
     form: ClassVar[Form] = "boolean"
 
-    def _read(self, values: Values) -> np.ndarray:
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) 0 and 1, NaN where missing."""
         if values.form == "number" and np.isin(values.entries, (0, 1, np.nan)).all():
             return np.asarray(values.entries)
-        return np.asarray(super()._read(values))
+        return super().read(values)
 
-    def _encode(self, entries: Any) -> np.ndarray:
+    def _spread(self, entries: np.ndarray) -> np.ndarray:
         return np.asarray(2.0 * entries[:, None] - 1.0)
 
 
@@ -125,7 +165,14 @@ class DateColumn(Column):
         waves = [f"{self.name} {wave} of {p}" for p in PERIODS for wave in ("sin", "cos")]
         return (self.name, *waves)
 
-    def _encode(self, entries: Any) -> np.ndarray:
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) seconds, NaN where missing."""
+        if values.form == "text":
+            text = values.entries
+            return self._of_words(text, parsed(text.words, iso), iso)
+        return super().read(values)
+
+    def _spread(self, entries: np.ndarray) -> np.ndarray:
         parts = [entries]
         for period in PERIODS.values():
             phase = 2 * np.pi * np.mod(entries, period) / period
@@ -152,12 +199,8 @@ class CategoricalColumn(Column):
     numbers: bool = False
 
     @property
-    def _binary(self) -> bool:
-        return len(self.categories) == 2 and not self.others
-
-    @property
     def _own_outputs(self) -> tuple[str, ...]:
-        if self._binary:
+        if self.binary:
             return (f"{self.name}={self.categories[1]}",)
         names = tuple(f"{self.name}={c}" for c in self.categories)
         return (*names, f"{self.name} other") if self.others else names
@@ -176,35 +219,43 @@ class CategoricalColumn(Column):
     def _place(self) -> dict[str, int]:
         return {c: k for k, c in enumerate(self.categories)}
 
-    def _read(self, values: Values) -> list[str | None]:
-        """As labels; of numbers where they were in training, or where one fits."""
-        if values.form == "text" or _is_empty(values):
-            return (
-                list(values.entries)
-                if values.form == "text"
-                else [None] * len(values.entries)
-            )
-        if values.form == "boolean":
-            flags: list[Any] = [None if f != f else bool(f) for f in values.entries]
-            found = labels(flags)
-        else:
-            found = labels(list(values.entries))
-        if not self.numbers and not any(v in self._place for v in found):
-            raise DataError(self._changed(values))
-        return found
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) the categories' numbers, UNSEEN for others, ABSENT where missing.
 
-    def _encode(self, entries: Any) -> np.ndarray:
-        codes = np.array([self._place.get(v, -1) for v in entries], np.intp)
-        rows = np.arange(len(codes))
-        if self._binary:
+        Numbers are taken where they were in training, or where one is a category.
+        """
+        text = as_text(values)
+        place = self._place
+        found = np.array([place.get(word, UNSEEN) for word in text.words], np.intp)
+        foreign = values.form != "text" and not self.numbers and text.words
+        if foreign and (found == UNSEEN).all():
+            raise self._changed(values, int(values.absent().argmin()))
+        return text.of_words(found, ABSENT)
+
+    def counts(self, codes: np.ndarray) -> np.ndarray:
+        """(outputs,) in how many of the rows each output is 1, where it is not binary."""
+        rows = np.bincount(codes - ABSENT, minlength=len(self.categories) - ABSENT)
+        absent, unseen, *known = rows.tolist()
+        more = ([unseen] if self.others else []) + ([absent] if self.missing else [])
+        return np.array([*known, *more])
+
+    @property
+    def binary(self) -> bool:
+        """Whether it becomes one column, for its second category."""
+        return len(self.categories) == 2 and not self.others
+
+    def _spread(self, codes: np.ndarray) -> np.ndarray:
+        if self.binary:
             return np.where(codes < 0, 0.0, 2.0 * codes - 1.0)[:, None]
         found = np.zeros((len(codes), len(self._own_outputs)))
-        known = codes >= 0
-        found[rows[known], codes[known]] = 1.0
+        known = np.flatnonzero(codes >= 0)
+        found[known, codes[known]] = 1.0
         if self.others:
-            absent = np.array([v is None for v in entries])
-            found[~known & ~absent, -1] = 1.0
+            found[codes == UNSEEN, -1] = 1.0
         return found
+
+    def _absent(self, codes: np.ndarray) -> np.ndarray:
+        return np.asarray(codes == ABSENT)
 
 
 @dataclass(frozen=True)
@@ -218,9 +269,18 @@ class ConstantColumn(Column):
         """None."""
         return ()
 
-    def encode(self, values: Values) -> np.ndarray:
-        """(rows, 0), whatever the column holds."""
-        return np.empty((len(values.entries), 0))
+    @property
+    def detail(self) -> str:
+        """Why."""
+        return self.note
+
+    def read(self, values: Values) -> np.ndarray:
+        """(rows,) nothing that counts, whatever the column holds."""
+        return np.zeros(len(values))
+
+    def spread(self, entries: np.ndarray) -> np.ndarray:
+        """(rows, 0)."""
+        return np.empty((len(entries), 0))
 
 
 @dataclass(frozen=True)
@@ -245,91 +305,68 @@ KINDS: dict[str, type[Column]] = {
 
 def fit_column(name: str, values: Values, categorical: bool) -> Column:
     """What a column becomes; `categorical` says that it holds categories."""
-    if _is_empty(values):
+    absent = values.absent()
+    if absent.all():
         return ConstantColumn(name, True, "no value in any row")
-    missing = bool(_absent(values).any())
+    missing, commas, note = bool(absent.any()), "", ""
+    if values.form == "text" and not (values.marked or categorical):
+        values, commas, note = understood(values.entries)
     if categorical or values.form == "text":
-        return _fit_categories(name, values, missing)
+        return _fit_categories(name, values, missing, note)
     entries = values.entries
     require_finite(name, entries)
-    present = entries[~np.isnan(entries)] if missing else entries
-    low, high = present.min(), present.max()
+    low, high = np.nanmin(entries), np.nanmax(entries)
     if low == high and not missing:
         return ConstantColumn(name, False, f"always {low:g}")
-    kind = {"number": NumericColumn, "boolean": BooleanColumn, "date": DateColumn}
-    return kind[values.form](name, missing, values.note)
+    if values.form == "number":
+        return NumericColumn(name, missing, note, commas)
+    kind = {"boolean": BooleanColumn, "date": DateColumn}
+    return kind[values.form](name, missing, note)
 
 
 def require_finite(name: str, entries: np.ndarray) -> None:
-    """DataError naming the first infinity of a column, if there is one."""
+    """CellError naming the first infinity of a column, if there is one."""
     bad = np.isinf(entries)
     if bad.any():
         row = int(bad.argmax())
-        raise DataError(
-            f"Column {name!r} holds {entries[row]} (inf) in row {row} (counted from 0). "
-            "Numbers must be finite; a missing value is NaN."
+        raise CellError(
+            name,
+            row,
+            f"{entries[row]} (infinity). Numbers must be finite; a missing value is NaN.",
         )
 
 
-def _fit_categories(name: str, values: Values, missing: bool) -> Column:
-    as_text = values.entries if values.form == "text" else labels(_objects(values))
-    counts = Counter(v for v in as_text if v is not None)
-    if len(counts) == 1:
-        return (
-            CategoricalColumn(
-                name, True, values.note, tuple(counts), 0, values.form != "text"
-            )
-            if missing
-            else ConstantColumn(name, False, f"always {next(iter(counts))}")
-        )
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    kept = sorted(c for c, rows in ranked[:MAX_CATEGORIES] if rows >= LEAST_ROWS)
+def as_text(values: Values) -> Text:
+    """Values as labels: 3.0 is "3"."""
+    if values.form == "text":
+        found: Text = values.entries
+        return found
+    absent = values.absent()
+    once, inverse = np.unique(values.entries[~absent], return_inverse=True)
+    codes = np.full(len(absent), -1, np.intp)
+    codes[~absent] = inverse
+    plain = once.astype(bool) if values.form == "boolean" else once
+    return Text([str(label) for label in labels(plain.tolist())], codes)
+
+
+def _fit_categories(name: str, values: Values, missing: bool, note: str) -> Column:
+    text = as_text(values)
+    counts = np.bincount(text.codes[text.codes >= 0], minlength=len(text.words)).tolist()
+    numbers = values.form != "text"
+    if len(text.words) == 1:
+        if missing:
+            return CategoricalColumn(name, True, note, tuple(text.words), 0, numbers)
+        return ConstantColumn(name, False, f"always {text.words[0]}")
+    several = [
+        (-n, word) for n, word in zip(counts, text.words, strict=True) if n >= LEAST_ROWS
+    ]
+    kept = sorted(word for _, word in sorted(several)[:MAX_CATEGORIES])
     if not kept:
-        note = f"; {values.note}" if values.note else ""
-        return IdentifierColumn(name, missing, f"another text in every row{note}")
-    others = len(counts) - len(kept)
+        more = f"; {note}" if note else ""
+        return IdentifierColumn(name, missing, f"another text in every row{more}")
+    others = len(text.words) - len(kept)
     numbers = values.form == "number" or all(c.replace(".", "").isdigit() for c in kept)
-    return CategoricalColumn(name, missing, values.note, tuple(kept), others, numbers)
-
-
-def _objects(values: Values) -> list[Any]:
-    if values.form == "boolean":
-        return [None if f != f else bool(f) for f in values.entries]
-    return list(values.entries)
-
-
-def _absent(values: Values) -> np.ndarray:
-    """(rows,) where no value is."""
-    if values.form == "text":
-        return np.array([v is None for v in values.entries])
-    return np.asarray(np.isnan(values.entries))
-
-
-def _is_empty(values: Values) -> bool:
-    return bool(_absent(values).all())
-
-
-def _empty(values: Values) -> np.ndarray:
-    return np.full(len(values.entries), np.nan)
-
-
-def _shown(values: Values) -> str:
-    """The first value, with its form and place."""
-    row = int(np.argmin(_absent(values)))
-    value = values.entries[row]
-    if values.form == "text":
-        odd = next((k for k, v in enumerate(values.entries) if v and not _plain(v)), row)
-        return f"the text {values.entries[odd]!r} in row {odd} (counted from 0)"
-    form = {"number": "number", "boolean": "truth value", "date": "date"}[values.form]
-    return f"the {form} {value:g} in row {row} (counted from 0)"
-
-
-def _plain(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return CategoricalColumn(name, missing, note, tuple(kept), others, numbers)
 
 
 def column_to_dict(column: Column) -> dict[str, Any]:
@@ -353,6 +390,9 @@ def column_from_dict(found: Mapping[str, Any]) -> Column:
             if not isinstance(value, list) or not all(isinstance(c, str) for c in value):
                 raise FileFormatError("A column's categories are not a list of texts.")
             given["categories"] = tuple(value)
+        elif known.name == "commas":
+            if value not in ("", *MARKS):
+                raise FileFormatError(f"A column's commas are {value!r:.40}.")
         elif not isinstance(value, types[known.name]):
             raise FileFormatError(f"A column's {known.name} is {value!r:.40}.")
     return kind(**given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import numbers
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,7 +17,23 @@ from kokuban.errors import DataError
 
 Form = Literal["number", "boolean", "date", "text"]
 FEW_ROWS = 8  # that are read row by row, which is quicker then
-LOOKED_AT = 1000  # entries of a text column, before all of them are
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Texts by number.
+
+    words  those that occur, each once
+    codes  (rows,) whole numbers, which word stands in each row; -1 where none does
+    """
+
+    words: list[str]
+    codes: np.ndarray
+
+    def of_words(self, values: np.ndarray, missing: Any) -> np.ndarray:
+        """(rows,) of values (words,) that of each row's word, or `missing`."""
+        found: np.ndarray = np.append(values, np.array(missing, values.dtype))[self.codes]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +41,23 @@ class Values:
     """The entries of one column.
 
     form     what they are
-    entries  numbers, 0/1 or seconds since 1970 as float64 with NaN where missing; of
-             text, a list of str with None where missing
+    entries  numbers, 0/1 or seconds since 1970 as float64 (rows,) with NaN where
+             missing; or a Text
     marked   the dataframe itself says that they are categories
-    note     what is worth knowing about how they were read, or ""
     """
 
     form: Form
     entries: Any
     marked: bool = False
-    note: str = ""
+
+    def absent(self) -> np.ndarray:
+        """(rows,) where no value is."""
+        if self.form == "text":
+            return np.asarray(self.entries.codes < 0)
+        return np.asarray(np.isnan(self.entries))
+
+    def __len__(self) -> int:
+        return len(self.entries.codes if self.form == "text" else self.entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +126,7 @@ def _of_array(X: Any) -> Frame:
 def _of_dataframe(X: nw.DataFrame[Any], by_rows: bool) -> Frame:
     names = tuple(str(name) for name in X.columns)
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = Counter(names).most_common(1)[0][0]
         raise DataError(f"Two columns have the name {twice!r}; give each its own.")
     rows, width = X.shape
     if not rows or not width:
@@ -113,7 +137,8 @@ def _of_dataframe(X: nw.DataFrame[Any], by_rows: bool) -> Frame:
     if by_rows:
         entries = list(zip(*_as_rows(X), strict=True))
         return Frame(names, rows, width, None, lambda k: of_objects(list(entries[k])))
-    return Frame(names, rows, width, None, lambda k: _of_series(X[:, k]))
+    columns = list(X.iter_columns())
+    return Frame(names, rows, width, None, lambda k: _of_series(columns[k]))
 
 
 def _as_rows(X: nw.DataFrame[Any]) -> Sequence[Sequence[Any]]:
@@ -134,18 +159,21 @@ def _of_series(s: nw.Series[Any]) -> Values:
         return Values("date", _floats(s.dt.timestamp("ms")) / 1000)
     if kind == nw.Duration:
         return Values("number", _floats(s.dt.total_milliseconds()) / 1000)
+    if kind in (nw.Categorical, nw.Enum):
+        return Values("text", _text(s), marked=True)
+    if kind == nw.String:
+        return Values("text", _text(s))
     entries = s.to_list()
     for row in np.flatnonzero(s.is_null().to_numpy()):
         entries[row] = None
-    marked = kind in (nw.Categorical, nw.Enum)
-    return Values("text", labels(entries), marked=True) if marked else of_objects(entries)
+    return of_objects(entries)
 
 
 def _floats(s: nw.Series[Any]) -> np.ndarray:
     """As float64, NaN where missing."""
     found = s.to_numpy()
     if found.dtype.kind in "fiub":
-        return found.astype(np.float64)
+        return found.astype(np.float64, copy=False)
     missing = s.is_null().to_numpy()
     return np.array(
         [
@@ -156,6 +184,39 @@ def _floats(s: nw.Series[Any]) -> np.ndarray:
     )
 
 
+def _text(s: nw.Series[Any]) -> Text:
+    """By the dataframe's own numbering of what occurs, without a Python list of rows."""
+    native: Any = s.to_native()
+    if s.implementation.is_pandas_like():
+        codes, words = native.factorize()
+        return _labelled(codes, words.tolist())
+    if s.implementation.is_polars():
+        words = native.drop_nulls().unique(maintain_order=True)
+        numbered = words.rename("word").to_frame().with_row_index("code")
+        joined = native.rename("word").to_frame()
+        codes = joined.join(numbered, on="word", how="left", maintain_order="left")
+        return _labelled(
+            codes["code"].cast(int).fill_null(-1).to_numpy(), words.to_list()
+        )
+    return text_of(labels(s.to_list()))
+
+
+def _labelled(codes: Any, words: list[Any]) -> Text:
+    """With the words as labels, of which two may be the same, and none for no value."""
+    codes, names = np.asarray(codes), labels(words)
+    if None not in names and len(set(names)) == len(names):
+        return Text([str(name) for name in names], codes)
+    once = text_of(names)
+    return Text(once.words, Text(once.words, codes).of_words(once.codes, -1))
+
+
+def text_of(entries: list[str | None]) -> Text:
+    """Texts in a list, None where one is missing."""
+    place: dict[str, int] = {}
+    codes = [-1 if v is None else place.setdefault(v, len(place)) for v in entries]
+    return Text(list(place), np.array(codes, np.intp))
+
+
 def of_objects(entries: list[Any]) -> Values:
     """A column of Python objects: what all of those that are there are."""
     present = [v for v in entries if not is_missing(v)]
@@ -164,38 +225,13 @@ def of_objects(entries: list[Any]) -> Values:
     if present and all(isinstance(v, numbers.Real) for v in present):
         return Values("number", _each(entries, float))
     if present and all(isinstance(v, datetime.date | np.datetime64) for v in present):
-        return Values("date", _each(entries, _seconds))
+        return Values("date", _each(entries, seconds))
     if present and all(isinstance(v, datetime.timedelta) for v in present):
         return Values("number", _each(entries, lambda v: v.total_seconds()))
-    return of_text(labels(entries))
+    return Values("text", text_of(labels(entries)))
 
 
-def of_text(entries: list[str | None]) -> Values:
-    """Text that is all numbers, or all dates as ISO 8601 writes them, is read as such."""
-    present = [v for v in entries if v is not None]
-    if not present:
-        return Values("text", entries)
-    if (found := _parsed(entries, float)) is not None:
-        return Values("number", found, note="text that is a number in every row")
-    if (found := _parsed(entries, _iso)) is not None:
-        return Values("date", found, note="text that is a date in every row")
-    return Values("text", entries, note=nearly_numbers(entries))
-
-
-def _parsed(
-    entries: list[str | None], parse: Callable[[str], float]
-) -> np.ndarray | None:
-    try:
-        return np.array([np.nan if v is None else parse(v) for v in entries], np.float64)
-    except (ValueError, OverflowError):
-        return None
-
-
-def _iso(text: str) -> float:
-    return _seconds(datetime.datetime.fromisoformat(text.strip()))
-
-
-def _seconds(moment: Any) -> float:
+def seconds(moment: Any) -> float:
     """Since 1970, UTC; a time without a zone is taken as it stands."""
     if isinstance(moment, np.datetime64):
         return float(moment.astype("datetime64[ms]").astype(np.int64)) / 1000
@@ -206,32 +242,9 @@ def _seconds(moment: Any) -> float:
     return float(moment.timestamp())
 
 
-def nearly_numbers(entries: list[str | None]) -> str:
-    """A sentence where most of a text column would be numbers, else ""."""
-    present = [(row, v) for row, v in enumerate(entries) if v is not None]
-    for some in (present[:LOOKED_AT], present):
-        plain = [_is_number(v) for _, v in some]
-        bare = [_is_number(v.replace(",", "").replace(" ", "")) for _, v in some]
-        if 2 * sum(bare) <= len(some):
-            return ""
-    row, odd = next(at for at, good in zip(present, plain, strict=True) if not good)
-    text = f"{sum(bare):,} of {len(present):,} values are numbers"
-    if sum(bare) > sum(plain):
-        text += " once commas and spaces are taken out"
-    return f"{text}, but row {row} (counted from 0) holds {odd!r}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def labels(entries: list[Any]) -> list[str | None]:
     """Entries as text, None where missing; 3.0 is the label "3" as the number 3 is."""
-    return [v if type(v) is str and v else _label(v) for v in entries]
+    return [v if type(v) is str and v.strip() else _label(v) for v in entries]
 
 
 def _label(value: Any) -> str | None:

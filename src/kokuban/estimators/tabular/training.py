@@ -25,7 +25,7 @@ from kokuban.estimators.tabular.network import (
 from kokuban.estimators.tabular.recipe import BETA2, EMBEDDING, FACTORS
 from kokuban.expr import Symbol
 from kokuban.optim import Adam, LogCosine, Progress
-from kokuban.train.history import History
+from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Arrays, Trainer, one_pass, shuffled
 from kokuban.train.network import WEIGHTS
@@ -45,19 +45,41 @@ class Criterion(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Mapped:
+    """Rows of a matrix in a file; only those that are asked for come into memory."""
+
+    matrix: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, chosen: np.ndarray | slice, /) -> np.ndarray:
+        places = self.rows[chosen]
+        order = np.argsort(places)  # as they lie in the file
+        found = np.empty((len(places), self.matrix.shape[1]), self.matrix.dtype)
+        found[order] = self.matrix[places[order]]
+        return found
+
+
+Data = np.ndarray | Mapped
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """Encoded rows: x (rows, d), t (rows, k), and weights (rows, 1) or None."""
 
-    x: np.ndarray
+    x: Data
     t: np.ndarray
     weights: np.ndarray | None
 
     def take(self, rows: np.ndarray) -> Rows:
         """Some of them."""
         weights = None if self.weights is None else self.weights[rows]
-        return Rows(self.x[rows], self.t[rows], weights)
+        x = Mapped(self.x, rows) if isinstance(self.x, np.memmap) else self.x[rows]
+        return Rows(x, self.t[rows], weights)
 
-    def by_symbol(self, made: Nets) -> Arrays:
+    def by_symbol(self, made: Nets) -> dict[Symbol, Data]:
         """As a trainer takes them."""
         data = {made.x: self.x, made.t: self.t}
         return data if self.weights is None else {**data, WEIGHTS: self.weights}
@@ -76,6 +98,7 @@ class Plan:
     deadline    on the clock, or None
     clock       in seconds
     verbose     whether each epoch is printed
+    watch       hears the record of each epoch
     """
 
     epochs: int
@@ -87,6 +110,7 @@ class Plan:
     deadline: float | None = None
     clock: Clock = time.perf_counter
     verbose: bool = False
+    watch: Callable[[Record], None] | None = None
 
 
 @dataclass(slots=True)
@@ -270,6 +294,8 @@ class Run:
         self._judging, record["seconds"] = now - before, now - self._noted
         self._noted = now
         learned.history.epochs.append(record)
+        if self.plan.watch is not None:
+            self.plan.watch(record)
         if self.plan.verbose:
             shown = ", ".join(f"{k} {v:.4g}" for k, v in record.items() if k != "epoch")
             print(f"Epoch {epoch}: {shown}")
@@ -280,7 +306,7 @@ class Run:
 
 
 def run_scores(
-    design: Design, values: Mapping[Symbol, np.ndarray], x: np.ndarray
+    design: Design, values: Mapping[Symbol, np.ndarray], x: Data
 ) -> list[np.ndarray]:
     """Each member's scores for rows x, (rows, outputs)."""
     made, program = nets(design), scoring(design)

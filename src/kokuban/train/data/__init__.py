@@ -1,16 +1,17 @@
-"""Data from files: IDX arrays, tables, and tables encoded as matrices.
+"""Data from files: IDX arrays, and tables of numbers and text.
 
-A table holds numbers and text. What a column means is decided once, when a
-`TableEncoder` is fitted, and is applied as it stands to every later table.
+What a table's columns mean is decided by `kokuban.estimators.tabular`; here is what its
+target is, which the reader of a file must know first.
 """
 
-from kokuban.train.data.encode import TableEncoder
 from kokuban.train.data.idx import read_idx, read_idx_pair
 from kokuban.train.data.table import Table, read_batches, read_table
+from kokuban.train.data.target import Target, fit_target
 
 __all__ = [
     "Table",
-    "TableEncoder",
+    "Target",
+    "fit_target",
     "read_batches",
     "read_idx",
     "read_idx_pair",

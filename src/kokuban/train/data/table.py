@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from kokuban.errors import (
 )
 from kokuban.train.data import delimited, parquet
 from kokuban.train.data.files import FilePath
+from kokuban.train.data.numerals import FORMS, MARKS
 from kokuban.train.data.text import pieces
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 
 # A cell that holds one of these has no value. Capitals matter: Na is sodium.
 MISSING = ("", "?", "NA", "NaN", "nan", "NAN", "null", "Null", "NULL")
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 MAX_LISTED = 30  # names of columns in a message
+MANY = 1000  # columns
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Rows of a table; what its columns mean is for `TableEncoder` to decide.
+    """Rows of a table; what its columns mean is not decided here.
 
     columns: their names: the header's, or "1", "2", ... where there is none.
     frame: a polars DataFrame of numbers and strings, null where a value is missing.
@@ -79,7 +80,8 @@ class Table:
         if not self.header:
             return (
                 f"Unknown column {name!r}: the table has no header, so its columns are "
-                f"numbered 1 to {len(self.columns)}, or -1 (the last) and down."
+                f"numbered 1 to {len(self.columns)}, or -1 (the last) and down. If its "
+                "first row names them, say so (--header)."
             )
         return (
             f"Unknown column {name!r}.{nearest(str(name), self.columns)} "
@@ -108,13 +110,12 @@ class Table:
 
         commas: what they are in this column's cells, as `commas_in` tells.
 
-        Raises DataError for a cell that is not a number, or not finite in float32, the
-        type that training runs in.
+        Raises DataError for a cell that is not a finite number.
         """
         cells = self.frame.to_series(position)
         values = as_numbers(cells, commas)
         x: NDArray[np.float64] = values.to_numpy()
-        wrong = np.abs(x) > FLOAT32_MAX
+        wrong = np.isinf(x)
         if values.null_count() > cells.null_count():
             wrong |= (values.is_null() & cells.is_not_null()).to_numpy()
         if wrong.any():
@@ -125,11 +126,20 @@ class Table:
             )
         return x
 
+    def without(self, position: int) -> Table:
+        """The table without the column that stands at `position`."""
+        names = (*self.columns[:position], *self.columns[position + 1 :])
+        return replace(self, columns=names, frame=self.frame.select(names))
+
+    def renamed(self, names: Sequence[str]) -> Table:
+        """The table with other names for its columns."""
+        named = _named(self.frame.clone(), tuple(names))
+        return replace(self, columns=tuple(names), frame=named)
+
     def take(self, rows: ArrayLike) -> Table:
         """The table of the given rows (numbers from 0, or a mask), in that order."""
         chosen = np.arange(len(self))[np.asarray(rows)]
-        frame, lines = self.frame[chosen], self.lines[chosen]
-        return Table(self.columns, frame, lines, self.header, self.path, self.in_lines)
+        return replace(self, frame=self.frame[chosen], lines=self.lines[chosen])
 
 
 def quoted(cell: object) -> str:
@@ -151,11 +161,10 @@ def as_numbers(cells: pl.Series, commas: str = "") -> pl.Series:
         return cells
     if commas:
         cells = cells.cast(pl.String)
-        form = THOUSANDS if commas == "thousands" else DECIMAL
-        group, point = (",", ".") if commas == "thousands" else (".", ",")
+        group, point = MARKS[commas]
         plain = cells.str.replace_all(group, "", literal=True)
         plain = plain.str.replace(point, ".", literal=True)
-        right = cells.str.contains(form)
+        right = cells.str.contains(FORMS[commas])
         cells = pl.select(pl.when(right).then(plain)).to_series()
     return cells.cast(pl.Float64, strict=False)
 
@@ -167,17 +176,8 @@ def is_numeric(cells: pl.Series, commas: str = "") -> bool:
     )
 
 
-# 1,234,567.8 and 12.5; then 1.234.567,8 and 12,5
-THOUSANDS = r"^[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d*)?$"
-DECIMAL = r"^[+-]?(\d{1,3}(\.\d{3})+|\d+)(,\d+)?$"
-
-
 def commas_in(cells: pl.Series) -> str:
-    """What commas are in a column of text that with them is numbers, else "".
-
-    "thousands" where every cell may be read so: 1,234 is 1234. Else "decimal" where every
-    cell may: 12,5 is 12.5, and 1.234,5 is 1234.5.
-    """
+    """What commas are in a column of text, as `numerals.commas_in` tells."""
     import polars as pl
 
     if cells.dtype != pl.String:
@@ -185,7 +185,7 @@ def commas_in(cells: pl.Series) -> str:
     present = cells.drop_nulls()
     if not present.str.contains(",", literal=True).any():
         return ""
-    for commas, form in (("thousands", THOUSANDS), ("decimal", DECIMAL)):
+    for commas, form in FORMS.items():
         if present.str.contains(form).all():
             return commas
     return ""
@@ -210,20 +210,16 @@ def read_table(
             if not kept:
                 numeric |= names
             texts |= set(frame.columns) - names
-            kept.append(
-                Table(
-                    batch.columns, frame, batch.lines, batch.header, path, batch.in_lines
-                )
-            )
+            kept.append(replace(batch, frame=frame))
         if len(kept) == 1 or not texts & numeric:
-            return _joined(kept)
+            return joined(kept)
 
 
 def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, set[str]]:
     """The frame with its columns of numbers as numbers, and the names of these.
 
-    Columns named in `texts` are left as they are. A number that training could not use
-    stays text, as it stands in the file.
+    Columns named in `texts` are left as they are. An infinity stays text, as it stands in
+    the file.
     """
     import polars as pl
 
@@ -231,28 +227,57 @@ def _with_numbers(frame: pl.DataFrame, texts: set[str]) -> tuple[pl.DataFrame, s
     strings = [name for name, kind in kinds.items() if kind == pl.String]
     if not strings:
         return frame, set(kinds)
-    values = frame.select(pl.col(strings).cast(pl.Float64, strict=False))
-    usable = values.select(pl.all().abs().le(FLOAT32_MAX).sum()).row(0)
-    present = frame.select(pl.col(strings).count()).row(0)
-    every = zip(strings, usable, present, strict=True)
-    numeric = [name for name, right, of in every if right == of]
+
+    def finite(cells: pl.Expr) -> pl.Expr:
+        number = cells.cast(pl.Float64, strict=False)
+        return pl.when(number.is_finite()).then(number).name.keep()
+
+    cells = frame.select(strings)
+    values = _each(cells, finite)
+    gaps = zip(
+        strings, values.null_count().row(0), cells.null_count().row(0), strict=True
+    )
+    numeric = [name for name, now, before in gaps if now == before]
     found = set(kinds) - set(strings) | set(numeric)
     return frame.with_columns(values.select(numeric)), found
 
 
-def _joined(parts: list[Table]) -> Table:
+def _each(frame: pl.DataFrame, expression: Callable[[pl.Expr], pl.Expr]) -> pl.DataFrame:
+    """An expression of each column of a frame, which all have one type.
+
+    Of many columns as one column, since polars takes long to plan many expressions.
+    """
+    import polars as pl
+
+    if frame.width < MANY or not frame.height:
+        return frame.select(expression(pl.all()))
+    below = pl.concat([c.alias("") for c in frame.iter_columns()], rechunk=True)
+    cells = below.to_frame().select(expression(pl.all())).to_series()
+    starts = range(0, len(cells), frame.height)
+    return pl.DataFrame(
+        [
+            cells.slice(start, frame.height).alias(name)
+            for start, name in zip(starts, frame.columns, strict=True)
+        ]
+    )
+
+
+def numbered(table: Table) -> Table:
+    """The table with its columns of numbers as numbers."""
+    return replace(table, frame=_with_numbers(table.frame, set())[0])
+
+
+def joined(parts: list[Table]) -> Table:
+    """Parts of one table as one."""
     import polars as pl
 
     first = parts[0]
     if len(parts) == 1:
         return first
-    return Table(
-        first.columns,
-        pl.concat([part.frame for part in parts], rechunk=True),
-        np.concatenate([part.lines for part in parts]),
-        first.header,
-        first.path,
-        first.in_lines,
+    return replace(
+        first,
+        frame=pl.concat([part.frame for part in parts], rechunk=True),
+        lines=np.concatenate([part.lines for part in parts]),
     )
 
 
@@ -328,8 +353,14 @@ def _without_missing(frame: pl.DataFrame) -> pl.DataFrame:
     """Text without spaces around it, null where it says that there is no value."""
     import polars as pl
 
-    text = pl.col(pl.String).str.strip_chars().replace(dict.fromkeys(MISSING))
-    return frame.with_columns(text)
+    names = [name for name, kind in frame.schema.items() if kind == pl.String]
+    if not names:
+        return frame
+
+    def plain(cells: pl.Expr) -> pl.Expr:
+        return cells.str.strip_chars().replace(dict.fromkeys(MISSING))
+
+    return frame.with_columns(_each(frame.select(names), plain))
 
 
 def _named(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
@@ -346,7 +377,7 @@ def _has_header(frame: pl.DataFrame, first: list[str], path: FilePath) -> bool:
     if frame.height == 1:
         raise DataError(
             f"{path}: there is one row, and no number in it. If it is data and not a "
-            "header, say header=False."
+            "header, say so (--no-header, header=False)."
         )
     named = cells.filter(cells != "")
     if named.n_unique() < len(named):
