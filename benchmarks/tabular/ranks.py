@@ -69,9 +69,10 @@ class Results:
 
     def scores(self, methods: Iterable[str], value: Value) -> dict[str, dict[str, float]]:
         """Means over the splits that all these have; a set without any is left out."""
-        found = {}
-        for table in self.tables:
-            cells = {method: self.cell(table, method) for method in methods}
+        found: dict[str, dict[str, float]] = {}
+        names = list(methods)
+        for table in self.tables if names else ():
+            cells = {method: self.cell(table, method) for method in names}
             shared = set.intersection(*(set(cell) for cell in cells.values()))
             values = {m: [value(cell[k]) for k in shared] for m, cell in cells.items()}
             known = {m: [v for v in vs if v is not None] for m, vs in values.items()}

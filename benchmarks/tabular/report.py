@@ -14,6 +14,7 @@ from benchmarks.tabular.methods import FAST, METHODS, OURS, REFERENCE, SIX
 from benchmarks.tabular.ranks import (
     Results,
     Scores,
+    Value,
     geometric,
     main_measure,
     measure,
@@ -122,21 +123,20 @@ def summary(fits: Sequence[Fit]) -> str:
     ]
     fields.append(("among all", whole))
     columns = [
-        (title, ranks(results.scores(field, main_measure))) for title, field in fields
+        (f"rank of {what}, {title}", ranks(results.scores(field, value)))
+        for what, value in _RANKED
+        for title, field in fields
     ]
-    losses = ranks(results.scores(whole, measure("log_loss")))
     rows = []
     for method in everyone:
         cells = [_or_dash(column.get(method), "{:.2f}") for _, column in columns]
-        cells.append(_or_dash(losses.get(method), "{:.2f}"))
         cells += [_or_dash(ratio(results, method, size), "{:.3f}") for size in _SIZES]
         number = sum(len(results.cell(name, method)) for name in results.tables)
         rows.append([method, str(number), *cells, *_times(results, method)])
     head = [
         "",
         "fits",
-        *(f"rank of error, {title}" for title, _ in columns),
-        "rank of log-loss, among all",
+        *(title for title, _ in columns),
         f"error to {REFERENCE}'s, {LARGE:,} rows and more",
         "on fewer rows",
         "CPU to fit",
@@ -149,6 +149,17 @@ def summary(fits: Sequence[Fit]) -> str:
         f"that all of them have.\n\n{table(head, rows)}\n"
     )
 
+
+def _missed_auc(fit: Fit) -> float | None:
+    auc = fit.measures.get("auc")
+    return None if auc is None else 1 - auc
+
+
+_RANKED: tuple[tuple[str, Value], ...] = (
+    ("error", main_measure),
+    ("log-loss", measure("log_loss")),
+    ("AUC", _missed_auc),
+)
 
 _SIZES: tuple[Callable[[Fit], bool], ...] = (
     lambda fit: fit.rows >= LARGE,

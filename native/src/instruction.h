@@ -160,6 +160,7 @@ struct Call {
   bool by_panels = false;         // lo and hi are panels: the frame has one row
   int64_t tall = 0;               // numbers in a full register of the program
   const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major
+  int64_t ahead = 0;              // take: how many rows ahead others are fetched
   Some<int64_t> ints;
   Some<double> constants;
 };

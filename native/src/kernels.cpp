@@ -816,31 +816,34 @@ void place(const Operation<T>& op, const Batch&) {
     }
 }
 
-constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
-constexpr int64_t kLine = 64;
+constexpr int64_t kLine = 64;  // bytes that are fetched together
 
-// Row i of C is row order[i] of the row-major data, C.cols wide.
+// Row i of C is row order[i] of the row-major data, C.cols wide; that of row i + `ahead` is
+// fetched meanwhile.
 template <class T>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
-  const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), ahead = kFetched / bytes + 1;
+  const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), last = panels(c) - 1;
+  const int64_t rest = c.cols - last * kPanel<T>, rest_width = width(c, last);
+  T* const rest_at = at_panel(c, last);
   for (int64_t i = op.row; i < op.row + op.rows; ++i) {
     const T* from = call.data + batch.order[i] * c.cols;
-    if (i + ahead < batch.known) {
+    if (i + call.ahead < batch.known) {
       const uintptr_t next = reinterpret_cast<uintptr_t>(call.data) +
-                             static_cast<uintptr_t>(batch.order[i + ahead]) * static_cast<uintptr_t>(bytes);
+                             static_cast<uintptr_t>(batch.order[i + call.ahead]) *
+                                 static_cast<uintptr_t>(bytes);
       for (int64_t k = 0; k < bytes; k += kLine)  // harmless wherever it points
         __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<uintptr_t>(k)), 0, 2);
     }
-    for (int64_t p = 0; p < panels(c); ++p, from += kPanel<T>) {
-      const int64_t w = width(c, p), many = least(c.cols - p * kPanel<T>, kPanel<T>);
-      T* to = at_panel(c, p) + i * w;
-      if (from + w <= call.data_end)  // what is read beyond the row goes into the padding
-        for (int64_t k = 0; k < w; k += kLanes<T>) store(to + k, load(from + k));
-      else
-        memcpy(to, from, sizeof(T) * static_cast<size_t>(many));
-    }
+    for (int64_t p = 0; p < last; ++p, from += kPanel<T>)
+      KB_UNROLLED for (int v = 0; v < kVectors; ++v)
+        store(at_panel(c, p) + i * kPanel<T> + v * kLanes<T>, load(from + v * kLanes<T>));
+    T* to = rest_at + i * rest_width;
+    if (from + rest_width <= call.data_end)  // what is read beyond the row goes into padding
+      for (int64_t k = 0; k < rest_width; k += kLanes<T>) store(to + k, load(from + k));
+    else
+      memcpy(to, from, sizeof(T) * static_cast<size_t>(rest));
   }
 }
 

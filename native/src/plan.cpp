@@ -32,8 +32,8 @@ constexpr double kLong = 5e8;    // operations a step above which it asks whethe
 constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
-constexpr int kNoteIn = 2;       // the run of a program in which its operations are noted
-constexpr int64_t kMostNoted = 2000;
+constexpr int64_t kMostNoted = 2000;  // operations
+constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 
@@ -412,6 +412,7 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     bool there = number < sources_.size() && sources_[number].data != nullptr;
     require(there && sources_[number].cols == item.cols, item, "no such data");
     call.data = sources_[number].data;
+    call.ahead = std::max(kFetched / (item.cols * static_cast<int64_t>(sizeof(T))), int64_t{1});
     call.data_end = call.data + sources_[number].rows * sources_[number].cols;
   }
 }
@@ -459,6 +460,8 @@ template <class T>
 void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (number < 0 || number >= 64) throw Refused("no such source");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
+  const Source& old = sources_[number];
+  if (old.data == data && old.rows == rows && old.cols == cols) return;
   sources_[number] = {data, rows, cols};
   source_rows_ = rows;
   for (const Source& s : sources_)
@@ -497,7 +500,7 @@ bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   stopped_.store(false);
   if (small) {
     Program<T>& program = programs_[current_];
-    if (program.runs < kNoteIn && ++program.runs == kNoteIn) note(program, batch);
+    if (!program.looked_at) note(program, batch);
     if (!program.noted.empty()) work_noted(program, batch);
     else work(0, batch);
     return true;
@@ -556,15 +559,19 @@ void Plan<T>::work(int thread, const Batch& batch) {
 // Notes the operations of a step on one thread, unless they are too many.
 template <class T>
 void Plan<T>::note(Program<T>& program, const Batch& batch) {
-  std::vector<Operation<T>> all(kMostNoted);
-  Notes<T> notes{all.data(), 0, kMostNoted};
-  notes_ = &notes;
-  unguarded_ = -1;
-  work(0, batch);
-  notes_ = nullptr;
-  if (notes.many > kMostNoted) return;
-  program.noted.assign(all.begin(), all.begin() + notes.many);
-  program.unguarded = unguarded_ < 0 ? notes.many : unguarded_;
+  program.looked_at = true;
+  std::vector<Operation<T>> noted;
+  for (int64_t room : {int64_t{0}, kMostNoted}) {  // they are counted first
+    Notes<T> notes{noted.data(), 0, room};
+    notes_ = &notes;
+    unguarded_ = -1;
+    work(0, batch);
+    notes_ = nullptr;
+    if (notes.many > kMostNoted) return;
+    noted.resize(static_cast<size_t>(notes.many));
+  }
+  program.unguarded = unguarded_ < 0 ? static_cast<int64_t>(noted.size()) : unguarded_;
+  program.noted = std::move(noted);
 }
 
 template <class T>

@@ -44,9 +44,9 @@ template <class T>
 struct Program {
   int64_t batch_rows = 0;  // 0: none yet
   std::vector<Ready<T>> calls;
-  std::vector<Operation<T>> noted;
+  std::vector<Operation<T>> noted;  // none where they would be too many
   int64_t unguarded = 0;
-  int runs = 0;  // so far, up to that in which it is noted
+  bool looked_at = false;
 };
 
 template <class T>

@@ -61,6 +61,7 @@ namespace {
 using namespace kb;
 
 constexpr double kBusy = 1e9;  // so much work a row that every plan is given its threads
+constexpr double kIdle = 0;    // so little that a step is done from notes
 
 int failures = 0;
 
@@ -301,7 +302,8 @@ template <class T>
 class Ran {
  public:
   Ran(const Kernels<T>& kernels, const Case& c, int threads)
-      : plan_(kernels, c.buffers, c.code, c.guard, c.most_rows, threads, kBusy) {
+      : plan_(kernels, c.buffers, c.code, c.guard, c.most_rows, threads,
+              threads == 1 ? kIdle : kBusy) {
     for (const Grid& g : c.sources) data_.push_back(numbers<T>(g));
     for (size_t k = 0; k < data_.size(); ++k)
       plan_.source(static_cast<int>(k), data_[k].data(), c.sources[k].rows, c.sources[k].cols);

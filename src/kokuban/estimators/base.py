@@ -329,9 +329,24 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
 
     def _ready(self, X: Any) -> tuple[Problem, Any]:
         """The fitted network, and new data for it."""
-        check_is_fitted(self, "coefs_")
-        X = self._matrix(X, reset=False)
+        if "coefs_" not in vars(self):  # check_is_fitted takes longer than one row
+            check_is_fitted(self, "coefs_")
+        if self._is_checked(X):
+            require_finite(X, "X")
+        else:
+            X = self._matrix(X, reset=False)
         return self._problem(self._units(), False), X
+
+    def _is_checked(self, X: Any) -> bool:
+        """Whether scikit-learn's check would find nothing to do or say."""
+        return (
+            type(X) is np.ndarray
+            and X.ndim == 2
+            and X.dtype in (np.float64, np.float32)
+            and X.shape[0] > 0
+            and X.shape[1] == self.n_features_in_
+            and "feature_names_in_" not in vars(self)
+        )
 
     def _run(self, problem: Problem, what: Expr, X: Any) -> np.ndarray:
         data = {problem.x: rows_of(X, self._dtype)}

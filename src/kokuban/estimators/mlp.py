@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from sklearn.base import (
@@ -38,6 +38,27 @@ class Perceptron(ClassNamePrefixFeaturesOutMixin, NetworkEstimator):
 
     loss: Loss
     _layer = -1  # the hidden layer whose output `transform` gives
+
+    @with_callbacks
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Fit to the samples X, N×d, and y: labels, (N,), or N×k of 0 and 1; or numbers.
+
+        `sample_weight` (N,) says how much each sample counts. X_val, y_val and
+        sample_weight_val are data to validate with in place of a part of X: early
+        stopping watches them, and history_ has their loss and score. Returns the
+        estimator.
+        """
+        self._fit(Given(X, y, sample_weight), Given(X_val, y_val, sample_weight_val))
+        return self
 
     def transform(self, X: Any, layer: int = -1) -> Any:
         """What a hidden layer gives for each sample: N×d to N×h.
@@ -183,27 +204,6 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
         "class_weight": ("balanced",),
     }
 
-    @with_callbacks
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPClassifier:
-        """Fit to the samples X, N×d, and their labels y, (N,) or N×k of 0 and 1.
-
-        `sample_weight` (N,) says how much each sample counts. X_val, y_val and
-        sample_weight_val are data to validate with in place of a part of X: early
-        stopping watches them, and history_ has their loss and score. Returns the
-        estimator.
-        """
-        self._fit(Given(X, y, sample_weight), Given(X_val, y_val, sample_weight_val))
-        return self
-
     @available_if(is_stochastic)
     def partial_fit(
         self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None
@@ -252,6 +252,9 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
         return logarithm
 
     def _labels(self, y: np.ndarray) -> np.ndarray:
+        if self._label_binarizer.y_type_ == "multiclass":  # as inverse_transform does
+            most: np.ndarray = self.classes_[y.argmax(axis=1)]
+            return most
         outputs = y.ravel() if self.n_outputs_ == 1 else y
         labels: np.ndarray = self._label_binarizer.inverse_transform(outputs)
         return labels
@@ -429,27 +432,6 @@ class MLPRegressor(TransformerMixin, RegressorMixin, Perceptron, LossFirst):
         "loss": REGRESSION,
         "output_activation": ACTIVATIONS,
     }
-
-    @with_callbacks
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> MLPRegressor:
-        """Fit to the samples X, N×d, and their numbers y, (N,) or N×k.
-
-        `sample_weight` (N,) says how much each sample counts. X_val, y_val and
-        sample_weight_val are data to validate with in place of a part of X: early
-        stopping watches them, and history_ has their loss and score. Returns the
-        estimator.
-        """
-        self._fit(Given(X, y, sample_weight), Given(X_val, y_val, sample_weight_val))
-        return self
 
     @available_if(is_stochastic)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> MLPRegressor:

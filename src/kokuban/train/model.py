@@ -79,6 +79,11 @@ class Model:
         self._prepared: Prediction | None = None
 
     @cached_property
+    def _symbols(self) -> list[Symbol]:
+        """The parameters, then the states."""
+        return self.network.values
+
+    @cached_property
     def _measured(self) -> list[Expr]:
         """The loss, and the output where there is one."""
         network = self.network
@@ -134,8 +139,7 @@ class Model:
         """Give every parameter its initial value; the same seed gives the same values."""
         rng = np.random.default_rng(seed)
         self.values = {
-            s: self.network.initial[s](rng, s.shape, self.dtype)
-            for s in self.network.values
+            s: self.network.initial[s](rng, s.shape, self.dtype) for s in self._symbols
         }
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -154,7 +158,7 @@ class Model:
         self.values = {**self.values, symbol: array}
 
     def _symbol(self, name: str) -> Symbol:
-        names = {s.name: s for s in self.network.values}
+        names = {s.name: s for s in self._symbols}
         if name not in names:
             raise unknown("parameter", name, names)
         return names[name]
@@ -357,7 +361,7 @@ class Model:
         return report
 
     def _keep(self, values: Mapping[Symbol, np.ndarray]) -> None:
-        self.values = {s: values[s] for s in self.network.values}
+        self.values = {s: values[s] for s in self._symbols}
 
     # ------------------------------------------------------------ use
 

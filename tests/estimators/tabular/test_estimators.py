@@ -287,8 +287,13 @@ def test_ctrl_c_ends_all_runs_and_keeps_what_was_learned(
 def test_periodic_embedding() -> None:
     frame, y = table()
     net = regressor(embedding="periodic", max_iter=60).fit(frame, y)
-    numeric = {s.name: v for s, v in net.model_.values.items()}["chosen1"]
-    assert numeric.shape[1] == 2  # x and noise; no date, no category
+    values = {s.name: v for s, v in net.model_.values.items()}
+    waves = values["G1"].reshape(len(net.encoder_.outputs), 2, 16).copy()
+    embedded = [net.encoder_.outputs.index(name) for name in ("x", "noise")]
+    for k, column in enumerate(embedded):  # no date, no category, no other column
+        assert np.all(waves[column, k] != 0)
+        waves[column, k] = 0
+    assert not waves.any()
     assert net.score(frame, y) > 0.5
 
 
@@ -297,7 +302,7 @@ def test_many_rows_of_few_numbers_are_embedded() -> None:
         x = np.random.default_rng(0).normal(size=(rows, columns))
         net = TabularRegressor(max_iter=1, random_state=0, **settings)
         net.set_params(hidden_layer_sizes=(4,), n_folds=1).fit(x, x[:, 0])
-        return "F1" in {s.name for s in net.to_model().values}
+        return "G1" in {s.name for s in net.to_model().values}
 
     assert embedded(2000, 3)
     assert embedded(2000, 16)

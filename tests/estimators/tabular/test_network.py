@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import norm
@@ -14,7 +15,14 @@ from scipy.stats import norm
 import kokuban as kb
 from kokuban.estimators.tabular.calibration import log_loss, sharpness
 from kokuban.estimators.tabular.network import Design, begin, nets
-from kokuban.estimators.tabular.training import Plan, Rows, Run, folds, run_scores
+from kokuban.estimators.tabular.training import (
+    Plan,
+    Rows,
+    Run,
+    folds,
+    merged,
+    run_scores,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training.* runs on NumPy:UserWarning",  # where nothing was compiled
@@ -140,6 +148,22 @@ def test_the_periodic_embedding_is_the_plain_one() -> None:
     found = kb.evaluate(y, {**values, x: data})
     assert layer.outputs == found.shape[1] == 10
     assert_allclose(found, np.hstack(wanted), rtol=1e-9, atol=1e-9)
+
+
+def test_folding_the_embedding_changes_no_bit() -> None:
+    design = Design(4, 2, (8,), "mish", "mse", embedded=(1, 3), members=2)
+    members = [
+        {
+            s: v + (s.role == "parameter") * RNG.normal(size=v.shape).astype(np.float32)
+            for s, v in begin(member, 1, k).items()
+        }
+        for k, member in enumerate(nets(design).members)
+    ]
+    x = RNG.normal(size=(33, 4)).astype(np.float32)
+    wanted = run_scores(design, {**members[0], **members[1]}, x)
+    short = replace(design, folded=True)
+    found = run_scores(short, merged(short, [members]), x)
+    assert_array_equal(found, wanted)
 
 
 def test_the_loss_with_all_its_parts_has_the_right_gradient() -> None:

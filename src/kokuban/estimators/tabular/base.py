@@ -235,7 +235,8 @@ class TabularEstimator(TabularSettings):
             plan = self._plan(recipe, [seed, REFIT], limit.share(1))
             learned = [self._refitted(rows, plan)]
         self.n_iter_ = max(len(history) for history in self.histories_)
-        design = replace(self._design, members=recipe.n_ens * len(learned))
+        members = recipe.n_ens * len(learned)
+        design = replace(self._design, members=members, folded=True)
         values = merged(design, [run.values for run in learned])
         self._set_model(design, values, calibrated)
         return self
@@ -580,6 +581,7 @@ class TabularEstimator(TabularSettings):
         recipe = replace(made._recipe(), hidden=tuple(about["hidden"]))
         embedded = tuple(about["embedded"])
         design = made._designed(recipe, int(about["members"]), embedded)
+        design = replace(design, folded=True)
         wanted = {s.name: s.shape for s in nets(design).network().values}
         if wanted != {s.name: v.shape for s, v in model.values.items()}:
             raise FileFormatError("its values are not those of its settings' network")

@@ -8,7 +8,7 @@ loss is the sum of theirs.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -56,6 +56,7 @@ class Design:
     levels      of the quantiles, with "quantile"
     embedded    the inputs that get a periodic embedding
     members     how many networks
+    folded      the embedding's masks are multiplied in, as prediction wants it
     """
 
     inputs: int
@@ -67,6 +68,7 @@ class Design:
     levels: tuple[float, ...] = ()
     embedded: tuple[int, ...] = ()
     members: int = 1
+    folded: bool = False
 
     @property
     def targets(self) -> int:
@@ -138,7 +140,7 @@ def _one(design: Design) -> Sequential:
     width = design.inputs
     if design.embedded:
         embedding = PeriodicEmbedding(design.inputs, design.embedded)
-        layers.append(embedding)
+        layers.append(Waves(embedding) if design.folded else embedding)
         width = embedding.outputs
     layers.append(Scale(width))
     for before, after in pairwise((width, *design.hidden)):
@@ -146,6 +148,38 @@ def _one(design: Design) -> Sequential:
     zeros = named("zeros")
     layers.append(NTKAffine(design.hidden[-1], design.outputs, zeros, zeros))
     return Sequential(*layers)
+
+
+@dataclass(frozen=True, eq=False)
+class Waves(Layer):
+    """[X, cos(2π (X G + c)) V + d]: a PeriodicEmbedding with G = C (F ⊙ M), V for V ⊙ K.
+
+    C, F, M and K as there; the same bits, and fewer products.
+    """
+
+    embedding: PeriodicEmbedding
+
+    def __call__(self, x: Expr, build: Build) -> Expr:
+        """X with its waves beside it."""
+        n = len(self.embedding.columns)
+        p, q = n * self.embedding.frequencies, n * self.embedding.size
+        zeros = named("zeros")
+        made = build.parameters(
+            self,
+            "embedding",
+            frequency=("G", (self.embedding.inputs, p), zeros),
+            phase=("phase", (1, p), zeros),
+            weight=("V", (p, q), zeros),
+            shift=("shift_of_V", (1, q), zeros),
+        )
+        waves = x @ made["frequency"] + made["phase"]
+        return ops.join(x, ops.cos(2 * math.pi * waves) @ made["weight"] + made["shift"])
+
+
+def folded(member: Mapping[Symbol, np.ndarray]) -> list[np.ndarray]:
+    """A member's values with its embedding's masks multiplied in, in their new order."""
+    f, phase, v, shift, choice, inner, outer, *rest = member.values()
+    return [choice @ (f * inner), phase, v * outer, shift, *rest]
 
 
 def _shortcut(design: Design, net: Sequential, x: Expr, build: Build) -> Expr:

@@ -14,7 +14,14 @@ from typing import Protocol
 import numpy as np
 
 from kokuban.errors import NonFiniteError
-from kokuban.estimators.tabular.network import Design, Nets, begin, nets, scoring
+from kokuban.estimators.tabular.network import (
+    Design,
+    Nets,
+    begin,
+    folded,
+    nets,
+    scoring,
+)
 from kokuban.estimators.tabular.recipe import BETA2, EMBEDDING, FACTORS
 from kokuban.expr import Symbol
 from kokuban.optim import Adam, LogCosine, Progress
@@ -327,10 +334,11 @@ def folds(keys: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def merged(design: Design, every: Sequence[Sequence[Arrays]]) -> Arrays:
-    """The values of all members of several runs, for the design that has them all."""
+    """The values of all members of several runs, for the folded design of them all."""
     made = nets(design)
     values: Arrays = {}
     theirs = [member for members in every for member in members]
     for mine, member in zip(made.members, theirs, strict=True):
-        values |= dict(zip(mine, member.values(), strict=True))
+        whole = folded(member) if design.embedded else member.values()
+        values |= dict(zip(mine, whole, strict=True))
     return values
