@@ -281,6 +281,7 @@ def test_codes_with_zeros_in_front_stay_what_they_are() -> None:
         assert_array_equal(encoder.transform(read(chosen, known=True)), wanted)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", "c", "d", None]), min_size=2, max_size=40))
 def test_scaling_of_categories_from_their_counts(values: list[str | None]) -> None:
     frame = pl.DataFrame(
@@ -380,6 +381,7 @@ def test_very_many_columns() -> None:
     assert_array_equal(encoder.transform(read(x)), matrix)
 
 
+@settings(deadline=None)
 @given(
     arrays(
         np.float64,
