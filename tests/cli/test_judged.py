@@ -155,7 +155,10 @@ def runs(bests: list[int], stopped: str = "epochs") -> Any:
 
 
 RUNS: dict[str, tuple[Any, str]] = {
-    "early": (runs([1, 3, 2]), "each network (1, 3, 2) is one of the first 60: learn mo"),
+    "early": (
+        runs([1, 3, 2]),
+        "each network (1, 3, 2) is one of the first 60: --patience",
+    ),
     "late": (runs([58, 60, 59]), "(58, 60, 59) is one of the last: train for longer"),
     "time": (runs([20, 30], "max_time"), "The time was up .*: a longer --max-time"),
     "stopped": (runs([9, 30], "interrupted"), "interrupted after 120 epochs"),

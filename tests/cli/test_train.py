@@ -178,8 +178,24 @@ def test_presets_are_the_estimators(
     learn, held = split(frame["price"].to_numpy(), 0.2, 3, False, "")
     again = TabularRegressor(preset, max_iter=3, activation="selu", random_state=3)
     again.fit(frame[learn].drop("price"), frame["price"][learn])
-    wanted = again.predict(frame[held].drop("price"))
-    assert np.array_equal(net.predict(frame[held].drop("price")), wanted)
+    new, t = frame[held].drop("price"), frame["price"][held].to_numpy()
+    assert np.array_equal(net.predict(new), again.predict(new))
+    # and it is scored by what it predicts
+    rmse = np.sqrt(np.mean((t - net.predict(new)) ** 2))
+    mean = np.sqrt(np.mean((t - frame["price"][learn].to_numpy().mean()) ** 2))
+    assert f"R² {net.score(new, t):.4f}, RMSE {rmse:.4g} price" in done.out
+    assert f"always guessing the mean: RMSE {mean:.4g};" in done.out
+
+
+def test_a_stray_cell_is_told_with_its_line(run: Any, tmp_path: Path) -> None:
+    rows = [f"{k % 7}.5,{'ab'[k % 2]}" for k in range(60)]
+    rows[40] = "3 euro,a"
+    (tmp_path / "t.csv").write_text("price,y\n" + "\n".join(rows) + "\n")
+    words = ("--target", "y", "--epochs", "1", "--header", "--test-fraction", "0.1")
+    for seed in range(9):  # in some of them it is learned from, in some held out
+        done = run("train", "t.csv", *words, "--seed", str(seed))
+        assert "price: categorical, " in done.out
+        assert "values are numbers, but the row on line 42 holds '3 euro'" in done.out
 
 
 def test_time_runs_out(run: Any, write: Any, tmp_path: Path) -> None:

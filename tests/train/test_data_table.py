@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from kokuban.errors import (
     DataError,
@@ -297,6 +297,7 @@ LETTERS = st.characters(exclude_characters="\0\x1c\x1d\x1e\x1f", codec="utf-8")
 CELLS = st.text(LETTERS, max_size=6)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.data())
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, width: int, data: st.DataObject
@@ -318,6 +319,7 @@ def test_what_is_written_is_read(
             assert [cell or "" for cell in cells] == list(texts)
 
 
+@settings(deadline=None)
 @given(st.text(',"\n\r a1;\t', max_size=60), st.integers(1, 70))
 def test_polars_and_csv_read_the_same(
     tmp_path_factory: pytest.TempPathFactory, text: str, piece: int
@@ -467,6 +469,7 @@ def test_numbers_with_commas(tmp_path: Path, name: str) -> None:
         assert table.numbers(0, commas).tolist() == values
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.text(',"\n\r a1?;', max_size=40).map(str.encode))
 def test_any_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: bytes

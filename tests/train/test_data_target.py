@@ -63,7 +63,12 @@ def test_the_task_can_be_given(table: Any) -> None:
     binary = table("a,y\n1,0\n2,1\n3,1\n4,0\n")
     assert learned(binary, "y", "regression")[1].tolist() == [0, 1, 1, 0]
     halves = table("a,y\n1,0.5\n2,1.5\n3,1.5\n")
-    assert learned(halves, "y", "classification")[1].tolist() == [0.5, 1.5, 1.5]
+    assert learned(halves, "y", "classification")[1].tolist() == ["0.5", "1.5", "1.5"]
+    whole = fit_target(ratings, 1, "classification")
+    with pytest.raises(
+        DataError, match=r"line 2, column 'y': 0\.5 is none of training's"
+    ):
+        whole.read(halves, 1)
     with pytest.raises(UnknownNameError, match="Did you mean 'regression'"):
         learned(binary, "y", "regresion")
     stray = table("a,y\n1,2\n2,5\n3,n.a.\n")

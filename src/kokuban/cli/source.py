@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,11 @@ from kokuban.cli.coding import (
     digits,
     encoded,
     levels_of,
+    of_estimator,
     placed,
 )
 from kokuban.cli.streamed import first_pass, is_large, second_pass
-from kokuban.errors import DataError, SettingError
+from kokuban.errors import CellError, DataError, SettingError
 from kokuban.train.data import (
     Table,
     Target,
@@ -39,12 +40,13 @@ from kokuban.train.data import (
     read_table,
 )
 from kokuban.train.data.files import opened
-from kokuban.train.data.table import listed
+from kokuban.train.data.table import listed, quoted
 
 if TYPE_CHECKING:
     from kokuban.estimators.tabular.encoder import Encoder
 
 IntArray = NDArray[np.intp]
+ROW = re.compile(r"row (\d+) \(counted from 0\)")  # as the encoder's notes have it
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,7 @@ class Source:
         position = table.position(self.target)
         goal = self._goal(table, position)
         inputs = table.without(position)
-        encoder, x = _fitted(inputs.take(goal.learn))
-        held = np.flatnonzero(~goal.learn)
-        rest = encoded(encoder, inputs.take(held)) if len(held) else None
+        encoder, x, rest = _both(inputs.take(goal.learn), inputs.take(~goal.learn))
         about = f"{len(table):,} rows, {_columns_of(table)}"
         return _data(goal, encoder, table.header, about, x, rest)
 
@@ -124,7 +124,7 @@ class Source:
         alone, sample = first_pass(self._batches, target, self.seed)
         goal = self._goal(alone, 0, position, len(first.columns))
         some = sample.table(goal.learn)
-        encoder, _ = _fitted(some)
+        encoder, _ = _fitted(some, {})
         width = len(encoder.outputs)
         x, rest = second_pass(
             self._batches, lambda t: encoded(encoder, t), width, target, goal.learn
@@ -221,23 +221,66 @@ def _data(
     rest: Matrix | None,
 ) -> Data:
     """Encoded rows x to learn from and the `rest` that is held out, with their goal."""
-    scale = None if goal.labels else Scale(float(goal.y.mean()), float(goal.y.std()))
+    y = goal.y[goal.learn]
+    scale = None if goal.labels else Scale(float(y.mean()), float(y.std()))
     return Data(
         TableCoding(encoder, goal.target, header, goal.labels, scale),
         about,
-        described(encoder, goal.target, goal.y[goal.learn]),
+        described(encoder, goal.target, y),
         Rows(x, goal.t[goal.learn]),
         None if rest is None else Rows(rest, goal.t[~goal.learn]),
     )
 
 
-def _fitted(table: Table) -> tuple[Encoder, Matrix]:
-    """What a table's columns become, and what they are then."""
+def _both(learn: Table, held: Table) -> tuple[Encoder, Matrix, Matrix | None]:
+    """What the columns of `learn` become, what they are then, and what those of `held`.
+
+    A column whose rows to learn from are numbers, or dates, and which holds text in
+    another row, is text.
+    """
+    odd: dict[str, str] = {}
+    while True:
+        encoder, x = _fitted(learn, odd)
+        if not len(held):
+            return encoder, x, None
+        try:
+            return encoder, x, encoded(encoder, held)
+        except DataError as error:
+            cell = error.__cause__
+            if not isinstance(cell, CellError) or not cell.told.startswith("the text"):
+                raise
+            if cell.column in odd:
+                raise
+            kind = next(c.kind for c in encoder.columns if c.name == cell.column)
+            found = quoted(held.frame.item(cell.row, cell.column))
+            values = "values are numbers" if kind == "numeric" else "values are dates"
+            odd[cell.column] = f"most {values}, but {_row(held, cell.row)} holds {found}"
+
+
+def _row(table: Table, row: int) -> str:
+    return f"{'the row on line' if table.in_lines else 'row'} {table.lines[row]}"
+
+
+def _fitted(table: Table, odd: Mapping[str, str]) -> tuple[Encoder, Matrix]:
+    """What a table's columns become, and what they are then.
+
+    odd: columns that are text whatever they hold here, with the note that says why.
+    """
     from kokuban.estimators.tabular.encoder import Encoder
     from kokuban.estimators.tabular.frame import read
 
+    def told(note: str) -> str:
+        """A note with the line of the file in place of the row's number."""
+        return ROW.sub(lambda at: _row(table, int(at[1])), note)
+
     with placed(table):
-        return Encoder.fit(read(table.frame))
+        text = [table.columns.index(name) for name in odd]
+        encoder, x = Encoder.fit(read(table.frame), text)
+    columns = tuple(
+        replace(c, note=odd[c.name] if c.name in odd else told(c.note))
+        for c in encoder.columns
+    )
+    return replace(encoder, columns=columns), x
 
 
 def described(
@@ -272,6 +315,12 @@ class Data:
     columns: list[tuple[str, str, str]]
     learn: Rows
     held: Rows | None
+
+    def answered_by(self, estimator: Any) -> Data:
+        """The same with a fitted estimator's own scale of the target."""
+        assert isinstance(self.coding, TableCoding)
+        _, _, scale = of_estimator(estimator)
+        return replace(self, coding=replace(self.coding, scale=scale))
 
     @property
     def guess(self) -> int:

@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     data = source.open()
     describe(source, data, show)
     done = fitted(data, settings, show)
+    if done.estimator is not None:
+        data = data.answered_by(done.estimator)
     done.save(output, saved.extra(source, data, tabular))
     outcome = None
     if data.held is not None:

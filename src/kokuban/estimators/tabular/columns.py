@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -371,8 +371,9 @@ def _fit_categories(name: str, values: Values, missing: bool, note: str) -> Colu
 
 def column_to_dict(column: Column) -> dict[str, Any]:
     """The column as plain JSON."""
-    found = {"kind": column.kind, **asdict(column)}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    found = {known.name: getattr(column, known.name) for known in fields(column)}
+    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    return {"kind": column.kind, **plain}
 
 
 def column_from_dict(found: Mapping[str, Any]) -> Column:

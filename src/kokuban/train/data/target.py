@@ -40,7 +40,7 @@ class Target:
     commas: str = ""
 
     def read(self, table: Table, position: int) -> NDArray[Any]:
-        """(rows,) labels as text, int64 or float64; or the quantity, float64.
+        """(rows,) labels as text or int64; or the quantity, float64.
 
         Raises DataError for a value that is missing or no number where it must be one.
         """
@@ -48,8 +48,15 @@ class Target:
         if self.text:
             return table.text(position).to_numpy().astype(np.str_)
         y = table.numbers(position, self.commas)
-        whole = self.task == "classification" and _are_whole(y)
-        return y.astype(np.int64) if whole else y
+        if self.task == "regression":
+            return y
+        if not _are_whole(y):
+            row = int((y % 1 != 0).argmax())
+            raise DataError(
+                f"{table.place(row, position)}: {y[row]:.15g} is none of training's "
+                "labels, which are whole numbers."
+            )
+        return y.astype(np.int64)
 
     def told(self, y: NDArray[Any]) -> str:
         """What was found in the values `y` of training, in words."""
@@ -112,7 +119,7 @@ def fit_target(table: Table, position: int, task: str | None = None) -> Target:
         task, reason = _guess(distinct)
     if task == "regression":
         return Target(name, position, "regression", reason, False, commas)
-    if commas:
+    if commas or not _are_whole(distinct):  # what is classified is no quantity
         return _text_classes(table, position, task)
     _refuse_singles(table, position, len(distinct))
     return Target(name, position, "classification", reason)
