@@ -381,6 +381,7 @@ def test_very_many_columns() -> None:
     assert_array_equal(encoder.transform(read(x)), matrix)
 
 
+@settings(deadline=None)
 @given(
     arrays(
         np.float64,
