@@ -212,6 +212,15 @@ def test_the_best_is_bold_and_fewer_splits_are_said() -> None:
     assert "(1.00 s)" in document  # others had half of the processors
 
 
+def test_one_method_alone_makes_a_document() -> None:
+    """Also one that is neither ours to rank nor among those ranked with."""
+    for name in ("kokuban fast", "something"):
+        alone = [fit("one", name, 0, {"nrmse": 0.1})]
+        document = report.document(alone, {"one": "file"}, "it")
+        assert f"| {name} | 1 |" in document
+        assert Results(alone).scores([], main_measure) == {}
+
+
 def test_equal_figures_share_their_rank() -> None:
     scores = {
         "one": {"a": 0.1, "b": 0.1, "c": 0.3},

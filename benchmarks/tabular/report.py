@@ -126,6 +126,7 @@ def summary(fits: Sequence[Fit]) -> str:
         (f"rank of {what}, {title}", ranks(results.scores(field, value)))
         for what, value in _RANKED
         for title, field in fields
+        if field is not whole or value is main_measure
     ]
     rows = []
     for method in everyone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import warnings
@@ -64,6 +65,7 @@ AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 ABOVE_0 = Interval(Real, 0, None, closed="neither")
 
 SHARE_FOR_TRAINING = 0.98  # of max_time; the rest is for what comes after
+TOO_LONG = 1.2  # times a run's share
 REFIT = 999  # the number of the run on all rows, which its seed is made of
 
 
@@ -614,6 +616,8 @@ class _Limit:
     seconds: float | None
     clock: Clock
     began: float = field(init=False)
+    run_began: float = field(init=False, default=0.0)
+    run_ends: float = field(init=False, default=math.inf)
 
     def __post_init__(self) -> None:
         self.began = self.clock()
@@ -622,14 +626,23 @@ class _Limit:
         """When the next run must end, with so many to come, it among them."""
         if self.seconds is None:
             return None
-        now = self.clock()
+        self.run_began = self.clock()
         end = self.began + SHARE_FOR_TRAINING * self.seconds
-        return now + (end - now) / runs
+        self.run_ends = self.run_began + (end - self.run_began) / runs
+        return self.run_ends
 
     @property
     def over(self) -> bool:
-        """Whether there is no time for another run."""
-        return self.seconds is not None and self.clock() >= self.began + self.seconds
+        """Whether there is no time for another run.
+
+        One that needed much more than its share shows how long a run takes at least.
+        """
+        if self.seconds is None:
+            return False
+        now = self.clock()
+        took, given = now - self.run_began, self.run_ends - self.run_began
+        least = took if took > TOO_LONG * given else 0.0
+        return now + least >= self.began + self.seconds
 
 
 def _say_doubts(columns: Sequence[Column]) -> None:

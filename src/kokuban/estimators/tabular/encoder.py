@@ -129,10 +129,6 @@ class Encoder:
         ]
         return self._matrix(parts, frame.rows)
 
-    def transform_numbers(self, x: np.ndarray) -> np.ndarray:
-        """The same of an array of finite numbers, where `plain` is true."""
-        return self.scaling(x)
-
     @cached_property
     def plain(self) -> bool:
         """Whether every column is a number that becomes one column."""
