@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import kokuban as kb
+from kokuban.expr import symbols
 
 NET = """
 import kokuban as kb
@@ -30,6 +31,17 @@ def test_a_model_file(run: Any, models: Path) -> None:
     loss = kb.load(f"{models}/images.safetensors").network.loss
     assert done.out == kb.derive(loss).text()
     assert "∂L/∂W₁ = Xᵀ Δ₁" in done.out
+
+
+def test_of_several_networks_one_is_explained(run: Any, models: Path) -> None:
+    path = f"{models}/houses.safetensors"
+    done = run("explain", path, "--wrt", "W2")
+    assert done.code == 0, done.err
+    assert "one of 5 networks" in done.err
+    loss = kb.load(path).network.loss  # of all of them: the sum
+    first = next(s for s in symbols([loss], "parameter") if s.name == "W2")
+    assert done.out.count("∂L/∂W₂ = ") == 1
+    assert len(done.out) < len(kb.derive(loss, first).text())
 
 
 def test_names_of_a_python_file(run: Any, net: str) -> None:

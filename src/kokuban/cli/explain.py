@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import runpy
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kokuban.cli.saved import ESTIMATOR
 from kokuban.cli.show import columns, note
 from kokuban.cli.writing import require_writable
 from kokuban.errors import (
@@ -77,7 +79,7 @@ def _loss(what: str) -> tuple[Expr, dict[Expr, str]]:
         given = board(Path(what))
         return given.loss, _own_names(given.loss, given)
     if not found:
-        return load(what).network.loss, {}
+        return _of_model(what), {}
     space = _run(f"{path}.py")
     loss = space.get(name)
     if not isinstance(loss, Expr):
@@ -86,6 +88,21 @@ def _loss(what: str) -> tuple[Expr, dict[Expr, str]]:
             f"{path}.py has no expression {name!r}.{nearest(name, known)}"
         )
     return loss, _own_names(loss, space)
+
+
+def _of_model(path: str) -> Expr:
+    """The loss of a model file; where it averages several networks, that of one."""
+    model = load(path)
+    if ESTIMATOR not in model.extra:
+        return model.network.loss
+    from kokuban.estimators.loading import estimator_of  # brings scikit-learn
+    from kokuban.estimators.tabular.network import nets
+
+    design = getattr(estimator_of(model, repr(path)), "_design", None)
+    if design is None or design.members == 1:
+        return model.network.loss
+    note(f"This is one of {design.members} networks, which have the same formula.")
+    return nets(replace(design, members=1)).loss(False)
 
 
 def _own_names(loss: Expr, space: Mapping[str, Any]) -> dict[Expr, str]:
