@@ -86,7 +86,7 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
     sizes = "-".join(map(str, widths))
     many = folds * recipe.n_ens
     show.line("net", sizes if many == 1 else f"{many} networks of {sizes}, averaged")
-    show.line("training", _recipe_in_words(recipe, len(x), folds, settings))
+    show.line("training", _recipe_in_words(recipe, len(x), folds, apart, settings))
     began = time.perf_counter()
     with (
         threadpool_limits(1, user_api="blas"),
@@ -120,13 +120,15 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
     return done
 
 
-def _recipe_in_words(recipe: Any, rows: int, folds: int, settings: Tabular) -> str:
+def _recipe_in_words(
+    recipe: Any, rows: int, folds: int, apart: int, settings: Tabular
+) -> str:
     text = f"{count(rows)} in batches of {min(recipe.batch_size, rows)}, "
     text += f"{recipe.max_iter} epochs at most"
     if folds > 1:
-        text += f"; each network has another {_share(folds)} of the rows held out"
+        text += f"; each network has another {_share(apart)} of the rows held out"
     else:
-        text += "; a fifth of the rows is held out to choose the epoch"
+        text += f"; a {_share(apart)} of the rows is held out to choose the epoch"
     if settings.max_time is not None:
         text += f"; {settings.max_time:g} s at most"
     return text

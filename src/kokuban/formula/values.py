@@ -254,9 +254,3 @@ class Values:
     def fail(self, message: str, place: Place) -> NoReturn:
         """Raise a FormulaError that shows the place."""
         raise self.source.error(message, *span(place))
-
-
-def _is_row_of_ones(item: Item) -> bool:
-    """Whether it is written 1^T."""
-    scripts = [type(script) for script in item.scripts]
-    return item.what == 1.0 and not item.negated and scripts == [Transposed]

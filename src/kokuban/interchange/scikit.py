@@ -13,6 +13,7 @@ from kokuban import estimators as ours
 from kokuban.errors import InterchangeError, NotFittedError, ShapeError
 from kokuban.estimators.fitted import Solver
 from kokuban.estimators.network import Problem
+from kokuban.estimators.saving import RECORDS
 from kokuban.expr import Symbol
 from kokuban.shape import show
 
@@ -22,22 +23,12 @@ PAIRS: tuple[tuple[type[Any], type[Any]], ...] = (
 )
 THEIRS = ("identity", "logistic", "tanh", "relu")
 SHARED = (  # the attributes that a fit leaves behind in both, where it leaves them
+    *RECORDS,
     "coefs_",
     "intercepts_",
     "out_activation_",
     "classes_",
-    "n_features_in_",
     "feature_names_in_",
-    "n_layers_",
-    "n_outputs_",
-    "n_iter_",
-    "t_",
-    "loss_",
-    "loss_curve_",
-    "best_loss_",
-    "validation_scores_",
-    "best_validation_score_",
-    "_no_improvement_count",
     "_label_binarizer",
 )
 

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -177,10 +177,24 @@ class TabularEstimator(TabularSettings):
         """Seconds, for max_time."""
         return time.perf_counter()
 
-    def _fit(
-        self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, Any, Any]
-    ) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Learn y (rows,), classes or numbers, of the rows of X, a dataframe or an array.
+
+        X_val and y_val are validation data in place of a part of X. Raises DataError for
+        data that nothing can be learned from, SettingError for settings that exclude each
+        other, NonFiniteError where training diverges.
+        """
         limit = _Limit(self.max_time, self._now)
+        validation = (X_val, y_val, sample_weight_val)
         self._require_settings(validation)
         frame = self._read_first(X, y)
         keys = self._learn_target(y)
@@ -189,7 +203,7 @@ class TabularEstimator(TabularSettings):
         _say_doubts(self.columns_)
         return self._learn(x, keys, sample_weight, validation, limit)
 
-    def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Any:
+    def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Self:
         """Fit on rows x (rows, outputs) float32 that an encoder has made, with targets y.
 
         x may be a memory-mapped file: its rows are read where they lie.
@@ -211,7 +225,7 @@ class TabularEstimator(TabularSettings):
         sample_weight: Any,
         validation: tuple[Any, Any, Any],
         limit: _Limit,
-    ) -> Any:
+    ) -> Self:
         """Fit on encoded rows x with keys of the target."""
         rows, keys = self._rows(x, keys, sample_weight)
         recipe = self._recipe()

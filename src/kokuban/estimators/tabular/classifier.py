@@ -78,25 +78,6 @@ class TabularClassifier(ClassifierMixin, TabularEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> TabularClassifier:
-        """Learn the classes y (rows,) of the rows of X, a dataframe or an array.
-
-        X_val and y_val are validation data in place of a part of X. Raises DataError for
-        data that nothing can be learned from, SettingError for settings that exclude each
-        other, NonFiniteError where training diverges.
-        """
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
-        return self
-
     def predict_proba(self, X: Any) -> np.ndarray:
         """(rows, classes) the probabilities, in the order of classes_."""
         p = self._network_output(X).astype(np.float64)

@@ -57,26 +57,6 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
         "quantiles": ["array-like"],
     }
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> TabularRegressor:
-        """Learn the numbers y (rows,) of the rows of X, a dataframe or an array.
-
-        X_val and y_val are validation data in place of a part of X. Raises DataError for
-        data that nothing can be learned from, SettingError for settings that exclude each
-        other, NonFiniteError where training diverges.
-        """
-        self._levels()
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val))
-        return self
-
     def predict(self, X: Any) -> np.ndarray:
         """(rows,) the predicted numbers: means, or medians for "mae" and "quantile"."""
         return self._centre_of(self._network_output(X))
@@ -157,6 +137,10 @@ class TabularRegressor(RegressorMixin, TabularEstimator):
 
     def _as_matrix(self, keys: np.ndarray) -> np.ndarray:
         return ((keys - self._centre) / self._spread).astype(np.float32)[:, None]
+
+    def _require_settings(self, validation: tuple[Any, Any, Any]) -> None:
+        super()._require_settings(validation)
+        self._levels()
 
     def _levels(self) -> tuple[float, ...]:
         if self.loss != "quantile":
