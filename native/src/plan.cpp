@@ -29,12 +29,11 @@ constexpr bool kTakesRow[] = {
 #undef KB_ROW
 };
 constexpr double kSmall = 4e5;   // operations a step below which one thread is faster
-constexpr double kShort = 2e7;   // operations a step below which they are noted
-constexpr double kLong = 5e8;    // operations a step above which it asks whether to stop
+constexpr double kLong = 5e8;    // above which it asks whether to stop, and is not noted
 constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
-constexpr int64_t kMostNoted = 2000;  // operations
+constexpr int64_t kMostNoted = 5000;  // operations of a thread
 constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
@@ -502,7 +501,7 @@ void Plan<T>::ready(const Batch& batch, const std::function<bool()>& stop) {
   check_rows(batch);
   active_ = threads_for(batch);
   stop_ = stop && operations(batch) > kLong ? &stop : nullptr;
-  noted_ = operations(batch) < kShort ? noted(batch) : nullptr;
+  noted_ = operations(batch) <= kLong ? noted(batch) : nullptr;
 }
 
 template <class T>
