@@ -33,7 +33,7 @@ def enough(run: Callable[[int], float], seconds: float) -> int:
     enough by itself, and next to nothing be what is measured.
     """
     number = 1
-    while (spent := min(run(number), run(number))) < seconds / 2:
+    while (spent := min(run(number), run(number))) < seconds / 16:
         number = min(100 * number, math.ceil(number * seconds / spent))
     return math.ceil(number * max(1.0, seconds / spent))
 
