@@ -6,15 +6,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.job import Job
+from benchmarks.contenders import CONTENDERS, Contender, Ready
+from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
 from benchmarks.steps import require_agreement
 from benchmarks.team import Refused
+from benchmarks.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
@@ -40,9 +44,9 @@ def test_it_says_how_it_was_measured(document: str) -> None:
     assert f"numpy {np.__version__}" in document
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_net_has_its_table(document: str, optimizer: str) -> None:
-    heading = f"### 4-16-3, batch 16, {optimizer}\n"
+@pytest.mark.parametrize("training", ["sgd", "adam", "sgd, batches ready"])
+def test_a_net_has_its_table(document: str, training: str) -> None:
+    heading = f"### 4-16-3, batch 16, {training}\n"
     section = document.split(heading)[1].split("\n### ")[0]
     ours = next(line for line in section.splitlines() if line.startswith("| kokuban |"))
     assert re.match(r"\| kokuban \| [\d.]+ (µs|ms|s) \| 1 \|", ours)
@@ -57,7 +61,64 @@ def test_published_losses_are_those_of_the_training(document: str) -> None:
     u = np.maximum(x[:16].astype(float) @ w1 + b1, 0) @ w2 + b2
     loss = np.mean(np.log(np.exp(u).sum(axis=1)) - u[np.arange(16), t[:16]])
     published = re.findall(r"First losses: ([\d.]+),", document)
-    np.testing.assert_allclose([float(v) for v in published], [loss, loss], atol=2e-6)
+    np.testing.assert_allclose([float(v) for v in published], [loss] * 3, atol=2e-6)
+
+
+def test_there_is_a_table_with_shuffling_and_one_without(document: str) -> None:
+    shuffled, ready = document.split("## A training step")[1].split("batches lie ready")
+    for table, rows in ((shuffled, ["sgd", "adam"]), (ready.split("\n## ")[0], ["sgd"])):
+        assert re.findall(r"^\| 4-16-3, 16, (\w+) \|", table, re.MULTILINE) == rows
+
+
+@dataclass
+class Clock:
+    """Stands in for a contender: an epoch takes a second, and the start of a run five."""
+
+    prepares: bool
+    now: float = 0.0
+
+    def train(self, epochs: int) -> None:
+        self.now += epochs + 5 * self.prepares
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+def test_what_a_run_does_once_is_no_part_of_an_epoch(
+    prepares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(prepares)
+    monkeypatch.setattr("benchmarks.worker.time.perf_counter", lambda: clock.now)
+    ready = Ready(lambda steps: [], clock.train, lambda: None, prepares)
+    worker = Worker(lambda job, given: ready)
+    worker.build([4, 16, 3], 16)
+    assert worker.epochs(3) == 3
+    assert worker.train(3) == 3 + 5 * prepares
+
+
+# Each with a number of threads, by which JAX takes rows in different ways.
+TRAINED = [(c, "2") for c in CONTENDERS if c.name != "torch.compile"] + [
+    (c, "1") for c in CONTENDERS if c.name.startswith("JAX scan")
+]
+
+
+@pytest.mark.parametrize(("contender", "threads"), TRAINED)
+def test_shuffling_takes_every_row_with_its_label_in_a_new_order(
+    contender: Contender, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch of all rows learns the same in any order; several do not."""
+    pytest.importorskip(contender.library)
+    monkeypatch.setenv("NPROC", threads)
+    module = import_module(f"benchmarks.contenders.{contender.module}")
+    build = getattr(module, contender.function)
+    for steps, alike in ((1, True), (4, False)):
+        found = []
+        for shuffled in (True, False):
+            job = Job((4, 8, 3), 60 // steps, shuffled=shuffled, most=steps)
+            ready = build(job, Given(job.weights(), *job.data()))
+            losses = ready.first(steps)
+            ready.train(20)
+            found.append((losses, np.asarray(ready.predict())))
+        np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
+        assert np.allclose(found[0][1], found[1][1], rtol=1e-5) == alike
 
 
 def test_operations_of_a_step() -> None:
