@@ -1,6 +1,8 @@
 #include "pool.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 
 #include <algorithm>
 #include <new>
@@ -17,7 +19,9 @@ constexpr double kAtFirst = 1e-3;  // seconds that they may cost before any is s
 // How many forks lie between this process and the first; to ask the system each time for
 // the process's number would take longer than the work of a short step.
 unsigned forks = 0;
+#if !defined(_WIN32)  // which has none
 [[maybe_unused]] const int asked_to_count = pthread_atfork(nullptr, nullptr, [] { ++forks; });
+#endif
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
