@@ -39,8 +39,10 @@ def is_sparse(data: Any) -> bool:
 
 
 def rows_of(data: Any, dtype: Any) -> Data:
-    """Data whose rows can be taken as a matrix of the given type."""
-    return SparseRows(data, dtype) if is_sparse(data) else np.asarray(data, dtype)
+    """Data whose rows can be taken as a matrix of the given type; an array row-major."""
+    if is_sparse(data):
+        return SparseRows(data, dtype)
+    return np.ascontiguousarray(data, dtype)  # once: the engine asks for it at each epoch
 
 
 def blocks(data: Data) -> list[slice]:
