@@ -143,5 +143,6 @@ def require_finite(data: Any, name: str) -> None:
     value = entries.flat[first]
     raise DataError(
         f"{name} holds {'NaN' if np.isnan(value) else value} in row {row}, column "
-        f"{column} (counted from 0); every entry must be a finite number."
+        f"{column} (counted from 0); every entry must be a finite number"
+        f"{' in float32' if entries.dtype == np.float32 else ''}."
     )
