@@ -63,10 +63,11 @@ constexpr int tile_rows(int vectors) {
 }
 
 // `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
-// A is `matrix`, read through two strides, for A m×k and for Aᵀ stored as k×m alike. Rows
-// of the panels are `cols` apart: the k-th of B at b + k·cols, `depth` of them, the i-th of
-// C at y + i·cols, of the start at c + i·c_step (c null: there is none). Each entry of C is
-// summed over k in order, so it does not depend on R, on threads or on the batch.
+// A is `matrix`, read through two strides, for A m×k from its column a_step on, and for Aᵀ
+// stored as k×m. Rows of the panels are `cols` apart: the k-th of B at b + k·cols, `depth`
+// of them, the i-th of C at y + i·cols, of the start at c + i·c_step (c null: there is
+// none). Each entry of C is summed over k in order, so it does not depend on R, on threads
+// or on the batch.
 template <class T, int R, int V, bool TA>
 void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
@@ -95,7 +96,7 @@ void tile(const Operation<T>& op, const Batch&) {
     int64_t p = op.row / kPanel<T>;
     segment(at_panel(a, p) + (op.row - p * kPanel<T>), width(a, p), 1, op.depth);
   } else {
-    for (int64_t p = 0, done = 0; done < op.depth; ++p, done += kPanel<T>) {
+    for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
       int64_t w = width(a, p);
       segment(at_panel(a, p) + op.row * w, 1, w, least(kPanel<T>, op.depth - done));
     }
@@ -104,30 +105,83 @@ void tile(const Operation<T>& op, const Batch&) {
     KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
 }
 
+// The same for Aᵀ stored as k×m, of whose rows only those are taken that are not 0 in all of
+// the tile's columns.
+template <class T, int R, int V>
+void tile_of_few(const Operation<T>& op, const Batch&) {
+  constexpr int n = kLanes<T>, many = (R + n - 1) / n;
+  constexpr int64_t kListed = 256;
+  const Matrix<T>& a = *op.matrix;
+  const int64_t p = op.row / kPanel<T>, col = op.row - p * kPanel<T>, w = width(a, p);
+  int64_t at[many];
+  uint64_t own[many];  // the tile's columns among those of a vector
+  for (int j = 0; j < many; ++j) {
+    at[j] = least(col + j * n, w - n);
+    const int64_t first = col + j * n - at[j], last = first + least(n, R - j * n);
+    own[j] = ((uint64_t{1} << last) - 1) & ~((uint64_t{1} << first) - 1);
+  }
+  vec<T> sum[R][V];
+  KB_UNROLLED for (int i = 0; i < R; ++i)
+    KB_UNROLLED for (int v = 0; v < V; ++v)
+      sum[i][v] = op.c == nullptr ? all<T>(T(0)) : load(op.c + i * op.c_step + v * n);
+  const T* from = at_panel(a, p);
+  int32_t listed[kListed];
+  for (int64_t begin = 0; begin < op.depth; begin += kListed) {
+    const int64_t end = least(op.depth, begin + kListed);
+    int64_t found = 0;
+    for (int64_t k = begin; k < end; ++k) {
+      uint64_t there = 0;
+      KB_UNROLLED for (int j = 0; j < many; ++j)
+        there |= nonzero(load(from + k * w + at[j])) & own[j];
+      listed[found] = static_cast<int32_t>(k - begin);
+      found += there != 0;
+    }
+    for (int64_t j = 0; j < found; ++j) {
+      const int64_t k = begin + listed[j];
+      const T *x = from + k * w + col, *b = op.b + k * op.cols;
+      vec<T> line[V];
+      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * n);
+      KB_UNROLLED for (int i = 0; i < R; ++i)
+        KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(all<T>(x[i]), line[v], sum[i][v]);
+    }
+  }
+  KB_UNROLLED for (int i = 0; i < R; ++i)
+    KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * op.cols + v * n, sum[i][v]);
+}
+
+// How a tile reads its left factor.
+enum class Left { rows, columns, few_columns };
+
+template <class T, int R, int V, Left left>
+constexpr auto tile_for() {
+  if constexpr (left == Left::few_columns) return tile_of_few<T, R, V>;
+  else return tile<T, R, V, left == Left::columns>;
+}
+
 // The tiles of V vectors by their number of rows.
-template <class T, int V, bool TA>
+template <class T, int V, Left left>
 struct Tiles {
   using Function = void (*)(const Operation<T>&, const Batch&);
   Function of[kMostTileRows] = {};
   template <int R>
   constexpr void fill() {
-    of[R - 1] = tile<T, R, V, TA>;
+    of[R - 1] = tile_for<T, R, V, left>();
     if constexpr (R > 1) fill<R - 1>();
   }
   constexpr Tiles() { fill<tile_rows(V)>(); }
 };
-template <class T, int V, bool TA>
-constexpr Tiles<T, V, TA> kTiles{};
+template <class T, int V, Left left>
+constexpr Tiles<T, V, left> kTiles{};
 
 // `rows` rows of one panel of C from `row`, in tiles of nearly the same height.
-template <class T, int V, bool TA>
+template <class T, int V, Left kind>
 inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
   while (op.rows > 0) {
     int64_t left = op.rows;
-    if (TA) left = least(left, kPanel<T> - op.row % kPanel<T>);  // a tile reads one panel of A
+    if (kind != Left::rows) left = least(left, kPanel<T> - op.row % kPanel<T>);  // a tile reads one panel of A
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
-      op.run = kTiles<T, V, TA>.of[tall - 1];
+      op.run = kTiles<T, V, kind>.of[tall - 1];
       perform(desk, op);
       op.y += tall * op.cols;
       op.c += op.c == nullptr ? 0 : tall * op.c_step;
@@ -138,15 +192,89 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
   }
 }
 
-template <class T, bool TA>
-inline void product(const Desk<T>& desk, const Operation<T>& op) {
+template <class T, Left left>
+inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
   switch (op.cols / kLanes<T>) {
 #if defined(__AVX512F__) || defined(__aarch64__)
-    case 4: return rows_of_panel<T, 4, TA>(desk, op);
-    case 3: return rows_of_panel<T, 3, TA>(desk, op);
+    case 4: return rows_of_panel<T, 4, left>(desk, op);
+    case 3: return rows_of_panel<T, 3, left>(desk, op);
 #endif
-    case 2: return rows_of_panel<T, 2, TA>(desk, op);
-    default: return rows_of_panel<T, 1, TA>(desk, op);
+    case 2: return rows_of_panel<T, 2, left>(desk, op);
+    default: return rows_of_panel<T, 1, left>(desk, op);
+  }
+}
+
+// A deep product of A m×k is summed up part by part, so that all its rows use a part of B
+// while that is in the cache. Each entry is still summed over k in order.
+template <class T>
+constexpr int64_t kDeep = 16 * kPanel<T>;
+
+template <class T>
+void part_by_part(const Desk<T>& desk, Operation<T> op) {
+  for (int64_t left = op.depth; left > 0; left -= op.depth) {
+    op.depth = least(left, kDeep<T>);
+    in_tiles<T, Left::rows>(desk, op);
+    op.a_step += op.depth;
+    op.b += op.depth * op.cols;
+    op.c = op.y;
+    op.c_step = op.cols;
+  }
+}
+
+// The product of `rows` rows of A m×k from `row`, row by row. Fields as for a tile.
+template <class T, int V>
+void product_of_few(const Operation<T>& op, const Batch&) {
+  static_assert(kPanel<T> <= 64, "a bit for each entry of a panel's row");
+  const Matrix<T>& a = *op.matrix;
+  for (int64_t i = 0; i < op.rows; ++i) {
+    vec<T> sum[V];
+    KB_UNROLLED for (int v = 0; v < V; ++v)
+      sum[v] = op.c == nullptr ? all<T>(T(0)) : load(op.c + i * op.c_step + v * kLanes<T>);
+    const T* b = op.b;
+    for (int64_t p = 0, left = op.depth; left > 0; ++p, left -= kPanel<T>) {
+      const int64_t w = width(a, p);
+      const T* from = at_panel(a, p) + (op.row + i) * w;
+      uint64_t there = 0;
+      for (int64_t k = 0; k < w; k += kLanes<T>) there |= nonzero(load(from + k)) << k;
+      if (left < w) there &= (uint64_t{1} << left) - 1;
+      for (; there != 0; there &= there - 1) {
+        const int k = __builtin_ctzll(there);
+        const vec<T> x = all<T>(from[k]);
+        const T* line = b + k * op.cols;
+        KB_UNROLLED for (int v = 0; v < V; ++v)
+          sum[v] = fma(x, load(line + v * kLanes<T>), sum[v]);
+      }
+      b += kPanel<T> * op.cols;
+    }
+    KB_UNROLLED for (int v = 0; v < V; ++v)
+      store(op.y + i * op.cols + v * kLanes<T>, sum[v]);
+  }
+}
+
+template <class T>
+inline void few_in_rows(const Desk<T>& desk, Operation<T> op) {
+  switch (op.cols / kLanes<T>) {
+#if defined(__AVX512F__) || defined(__aarch64__)
+    case 4: op.run = product_of_few<T, 4>; break;
+    case 3: op.run = product_of_few<T, 3>; break;
+#endif
+    case 2: op.run = product_of_few<T, 2>; break;
+    default: op.run = product_of_few<T, 1>;
+  }
+  perform(desk, op);
+}
+
+// C = start + A B, or start + Aᵀ B, where a share `filled` of A differs from 0. The other
+// terms are left out where that is quicker: in rows, one vector of sums waits for itself.
+template <class T, bool TA>
+inline void product(const Desk<T>& desk, const Operation<T>& op, double filled) {
+  if constexpr (TA) {
+    if (filled < 0.35) return in_tiles<T, Left::few_columns>(desk, op);
+    in_tiles<T, Left::columns>(desk, op);
+  } else {
+    if (filled < 0.1 * static_cast<double>(op.cols / kLanes<T>)) return few_in_rows(desk, op);
+    if (op.depth > kDeep<T>) return part_by_part(desk, op);
+    in_tiles<T, Left::rows>(desk, op);
   }
 }
 
@@ -714,28 +842,17 @@ inline void feed(const Work<T>& work, int64_t q) {
       op.c_step = call.start_each_row ? w : 0;
       op.c = at_panel(*call.start, q) + work.chunk.row * op.c_step;
     }
-    product<T, code == Code::matmul_ta>(work.desk, op);
+    product<T, code == Code::matmul_ta>(work.desk, op, call.filled);
   }
   if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
                           work.scratch() + call.fed.spread, 0, work.cols());
 }
 
-// Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
-// m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
+// Panels `first` to `last` of rows lo to hi.
 template <class T, Code code>
-void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t last, int64_t lo,
+               int64_t hi) {
   T* const scratch = desk.scratch;
-  for (const Where<T>& x : call.numbers) {
-    Operation<T> op;
-    op.run = spread_number<T>;
-    op.y = scratch + x.spread;
-    op.a = x.data;
-    op.value = x.number;
-    perform(desk, op);
-  }
-  const bool by_panels = call.by_panels;
-  const int64_t first = by_panels ? lo : 0, last = by_panels ? hi : panels(call.frame);
-  if (by_panels) lo = 0, hi = 1;
   const int64_t step = call.whole ? last - first : 1;
   for (int64_t p = first; p < last; p += step) {
     Work<T> work{call, desk, {p, p + step, lo, 0, 0}};
@@ -772,6 +889,30 @@ void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
         for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
       work.steps();
     }
+  }
+}
+
+constexpr int64_t kTogether = 3;  // panels of X
+
+// Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
+// m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
+template <class T, Code code>
+void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+  T* const scratch = desk.scratch;
+  for (const Where<T>& x : call.numbers) {
+    Operation<T> op;
+    op.run = spread_number<T>;
+    op.y = scratch + x.spread;
+    op.a = x.data;
+    op.value = x.number;
+    perform(desk, op);
+  }
+  if (call.by_panels) return panels_of<T, code>(call, desk, lo, hi, 0, 1);
+  // Of Xᵀ Δ some rows take all panels of Δ, while their columns of X are in the cache.
+  const int64_t some = code == Code::matmul_ta && !call.whole ? kTogether * kPanel<T> : hi;
+  for (int64_t from = lo, to; from < hi; from = to) {
+    to = least(hi, (from / some + 1) * some);
+    panels_of<T, code>(call, desk, 0, panels(call.frame), from, to);
   }
 }
 

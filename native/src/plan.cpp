@@ -37,6 +37,8 @@ constexpr int64_t kMostNoted = 5000;  // operations of a thread
 constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
+constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
+constexpr int64_t kDeep = 4096;  // columns from which on a product's right factor is large
 
 void require(bool holds, const Instruction& item, const char* what) {
   if (!holds)
@@ -300,7 +302,9 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
   const bool whole = takes_whole_rows(item), turned = whole && item.cols <= lanes;
-  const int64_t tall = std::max(kChunk, whole ? kernels_.layout.size(1, item.cols) : 0);
+  const bool deep = item.code == Code::matmul && buffers_[item.operands[0]].cols > kDeep;
+  const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(1, item.cols) : 0,
+                                 deep ? kBlock * kernels_.layout.panel : 0});
   int registers = 0;
   auto count = [&](const Target& to) {
     if (!to.stored) registers = std::max(registers, to.index + 1);
@@ -384,6 +388,16 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   return next;
 }
 
+// The share of a buffer that is not 0, where rows of the data are taken into it; else 1.
+template <class T>
+double Plan<T>::filled(int id) const {
+  for (const Instruction& item : code_)
+    if (item.code == Code::take && item.results[0] == id &&
+        static_cast<size_t>(item.ints[0]) < sources_.size())
+      return sources_[static_cast<size_t>(item.ints[0])].filled;
+  return 1;
+}
+
 template <class T>
 void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   auto some = [](const auto& from) {
@@ -408,6 +422,8 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
   }
+  if (item.code == Code::matmul || item.code == Code::matmul_ta)
+    call.filled = filled(item.operands[0]);
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;
@@ -457,13 +473,24 @@ void Plan<T>::end(const std::vector<int>& kept) {
     if (!stays[k]) memory_[k].reset();
 }
 
+// The share of the entries that are not 0, by a look at some of the rows.
+template <class T>
+static double filled_share(const T* data, int64_t rows, int64_t cols) {
+  if (rows < 1 || cols < 1) return 1;
+  const int64_t some = std::max<int64_t>(16, kLookedAt / cols), apart = (rows + some - 1) / some;
+  int64_t seen = 0, found = 0;
+  for (int64_t i = 0; i < rows; i += apart, seen += cols)
+    found += std::count_if(data + i * cols, data + (i + 1) * cols, [](T x) { return x != T(0); });
+  return static_cast<double>(found) / static_cast<double>(seen);
+}
+
 template <class T>
 void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (number < 0 || number >= 64) throw Refused("no such source");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
   const Source& old = sources_[number];
   if (old.data == data && old.rows == rows && old.cols == cols) return;
-  sources_[number] = {data, rows, cols};
+  sources_[number] = {data, rows, cols, filled_share(data, rows, cols)};
   source_rows_ = rows;
   for (const Source& s : sources_)
     if (s.data != nullptr) source_rows_ = std::min(source_rows_, s.rows);

@@ -93,6 +93,7 @@ class Plan {
   struct Source {
     const T* data = nullptr;
     int64_t rows = 0, cols = 0;
+    double filled = 1;  // the share of its entries that are not 0
   };
 
   int check(int id) const;
@@ -105,6 +106,7 @@ class Plan {
   void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
+  double filled(int id) const;
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void check_rows(const Batch& batch) const;
   double operations(const Batch& batch) const {

@@ -260,6 +260,38 @@ KB_INLINE V round(V x) {
   return with_sign_of(select(a < whole, (a + whole) - whole, a), x);
 }
 
+// A bit for each lane of x that is not 0, the first lane's lowest.
+#if defined KB_AVX512
+KB_INLINE uint64_t nonzero(floats x) {
+  return _mm512_cmp_ps_mask(x, floats{}, _CMP_NEQ_UQ);
+}
+KB_INLINE uint64_t nonzero(doubles x) {
+  return _mm512_cmp_pd_mask(x, doubles{}, _CMP_NEQ_UQ);
+}
+#elif defined KB_AVX2
+KB_INLINE uint64_t nonzero(floats x) {
+  return uint64_t(_mm256_movemask_ps((floats)(x != floats{})));
+}
+KB_INLINE uint64_t nonzero(doubles x) {
+  return uint64_t(_mm256_movemask_pd((doubles)(x != doubles{})));
+}
+#elif defined __x86_64__
+KB_INLINE uint64_t nonzero(floats x) {
+  return uint64_t(_mm_movemask_ps((floats)(x != floats{})));
+}
+KB_INLINE uint64_t nonzero(doubles x) {
+  return uint64_t(_mm_movemask_pd((doubles)(x != doubles{})));
+}
+#else
+KB_INLINE uint64_t nonzero(floats x) {
+  return uint64_t(x[0] != 0) | uint64_t(x[1] != 0) << 1 | uint64_t(x[2] != 0) << 2 |
+         uint64_t(x[3] != 0) << 3;
+}
+KB_INLINE uint64_t nonzero(doubles x) {
+  return uint64_t(x[0] != 0) | uint64_t(x[1] != 0) << 1;
+}
+#endif
+
 // Whether a lane of the mask is set.
 template <class M>
 KB_INLINE bool any(M mask) {

@@ -48,9 +48,10 @@ def parameters(function: Any) -> list[tuple[str, Any, Any]]:
     return [(p.name, p.kind, p.default) for p in signature(function).parameters.values()]
 
 
+SHARED = ["dropout", "normalization", "scoring", "dtype"]
 OWN_PARAMETERS = {
-    "MLPClassifier": ["dropout", "normalization", "scoring", "loss", "class_weight"],
-    "MLPRegressor": ["dropout", "normalization", "scoring", "output_activation"],
+    "MLPClassifier": [*SHARED, "loss", "class_weight"],
+    "MLPRegressor": [*SHARED, "output_activation"],
 }
 
 

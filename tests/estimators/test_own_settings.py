@@ -524,6 +524,8 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"normalization": "batched"}, UnknownNameError, "Did you mean 'batch'"),
     ({"scoring": "neg_log_los"}, UnknownNameError, "Did you mean 'neg_log_loss'"),
     ({"scoring": 3}, ValueError, "'scoring' parameter"),
+    ({"dtype": "float23"}, UnknownNameError, "Did you mean 'float32'"),
+    ({"dtype": np.float32}, ValueError, "'dtype' parameter"),
     ({"solver": "lbfgs", "dropout": 0.1}, SettingError, "lbfgs.*dropout needs"),
     ({"solver": "lbfgs", "normalization": "batch"}, SettingError, "'batch' needs"),
     (
@@ -653,3 +655,40 @@ def test_only_a_schedule_plans_for_the_end(iris: Data) -> None:
         MLPClassifier(max_iter=1, solver=kb.optim.SGD(0.1)).fit(*iris)
     with warnings.catch_warnings(action="error"):
         MLPClassifier(max_iter=1, learning_rate=kb.optim.Cosine(0.1)).fit(*iris)
+
+
+# ---------------------------------------------------------------- types
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.asfortranarray, sparse.csr_array])
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+@pytest.mark.parametrize(("chosen", "given"), [("32", "64"), ("64", "32")])
+def test_a_type_by_choice_is_that_of_converted_data(
+    chosen: str, given: str, solver: str, form: Any, iris: Data
+) -> None:
+    x, y = iris[0].astype(f"float{given}"), iris[1]
+    settings: dict[str, Any] = {"solver": solver, "max_iter": 5, "random_state": 0}
+    by_choice = MLPClassifier((9,), dtype=f"float{chosen}", **settings).fit(form(x), y)
+    converted = MLPClassifier((9,), **settings).fit(form(x.astype(f"float{chosen}")), y)
+    for a, b in zip(by_choice.coefs_, converted.coefs_, strict=True):
+        assert a.dtype == b.dtype == f"float{chosen}"
+        assert_array_equal(a, b)
+    assert by_choice.predict_proba(x).dtype == f"float{chosen}"
+
+
+@pytest.mark.parametrize("kind", [MLPRegressor, Autoencoder])
+def test_single_precision_learns_the_same(kind: Any, numbers: Data) -> None:
+    x, y = numbers
+    settings: dict[str, Any] = {"max_iter": 20, "random_state": 0, "early_stopping": True}
+    single = kind(hidden_layer_sizes=20, dtype="float32", **settings).fit(x, y)
+    double = kind(hidden_layer_sizes=20, **settings).fit(x, y)
+    assert {v.dtype for v in single.coefs_ + single.intercepts_} == {np.dtype("float32")}
+    assert_allclose(single.loss_curve_, double.loss_curve_, rtol=1e-5)
+    assert_allclose(single.history_["val_loss"], double.history_["val_loss"], rtol=1e-5)
+
+
+def test_entries_too_large_for_the_type_are_named(iris: Data) -> None:
+    x, y = iris[0].copy(), iris[1]
+    x[7, 2] = 1e300
+    with pytest.raises(DataError, match=r"inf in row 7, column 2 .*finite .* float32"):
+        MLPClassifier(dtype="float32", max_iter=1).fit(x, y)

@@ -180,6 +180,33 @@ def test_batch_norm_over_fifty_steps() -> None:
     )
 
 
+# ---------------------------------------------------------------- the data's zeros
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("filled", [0.0, 0.01, 0.15, 0.3, 0.9])
+@pytest.mark.parametrize(("columns", "units"), [(9, 4), (130, 100), (1100, 70)])
+def test_terms_that_zeros_leave_out(
+    columns: int, units: int, filled: float, dtype: Any
+) -> None:
+    """Few or many entries that are not 0, in rows and columns of any length."""
+    rng = np.random.default_rng(columns)
+    x = rng.normal(size=(90, columns)) * (rng.uniform(size=(90, columns)) < filled)
+    x[:, 3] = -0.0
+    t = rng.integers(0, 3, 90)
+    net = kb.nn.Sequential(
+        kb.nn.Affine(columns, units), kb.nn.Tanh(), kb.nn.Affine(units, 3)
+    )
+    found = []
+    for engine in ("numpy", "native"):
+        model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
+        model.fit(x, t, epochs=4, batch_size=37, seed=3, engine=engine)
+        found.append(model.values)
+    tolerance = 1e-9 if dtype == np.float64 else 1e-4
+    for s, value in found[0].items():
+        np.testing.assert_allclose(found[1][s], value, rtol=tolerance, atol=tolerance)
+
+
 # ---------------------------------------------------------------- threads
 
 
@@ -303,7 +330,7 @@ def test_each_instruction_set(isa: str) -> None:
     """The quick part of this file once more, with the set forced."""
     if os.environ.get("KOKUBAN_ISA"):
         pytest.skip("this is the inner run")
-    chosen = "test_operation_agrees or test_products_of_all_sizes or test_optimizers"
+    chosen = "test_operation_agrees or of_all_sizes or test_optimizers or zeros_leave_out"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-k", chosen, __file__],
         env={**os.environ, "KOKUBAN_ISA": isa},

@@ -47,8 +47,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, NetworkEsti
     (all biases b, then c); loss_, loss_curve_ (the reconstruction's loss, epoch by
     epoch) and the others of MLPRegressor.
 
-    X is N×d, dense or sparse, and stays in float32 or float64; a sparse X is made dense a
-    batch of rows at a time. The errors are those of MLPClassifier.
+    X is N×d, dense or sparse, and stays in float32 or float64 unless `dtype` says
+    otherwise; a sparse X is made dense a batch of rows at a time. The errors are those
+    of MLPClassifier.
     """
 
     hidden_layer_sizes: Any = (32,)

@@ -311,14 +311,15 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
 
     def _matrix(self, X: Any, **how: Any) -> Any:
         """X (and y, where given) as scikit-learn checks them, with X's entries finite."""
-        checked = validate_data(
-            self,
-            X,
-            accept_sparse="csr",
-            dtype=(np.float64, np.float32),
-            ensure_all_finite=False,
-            **how,
-        )
+        with np.errstate(over="ignore"):  # what float32 cannot hold is found below
+            checked = validate_data(
+                self,
+                X,
+                accept_sparse="csr",
+                dtype=self.dtype or (np.float64, np.float32),
+                ensure_all_finite=False,
+                **how,
+            )
         require_finite(checked[0] if "y" in how else checked, "X")
         return checked
 

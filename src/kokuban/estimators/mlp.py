@@ -163,6 +163,8 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     scoring               what held-out data are scored by: None, accuracy (R² for
                           numbers); "loss"; the name of a scorer of scikit-learn; or a
                           scorer(estimator, X, y). Larger is better
+    dtype                 "float32" or "float64", in which everything runs, whatever X is
+                          in; None for the type of X
     loss                  "log_loss", or a function (y, t) of the probabilities and the
                           targets, N×k or N×1 of 0 and 1, as expressions: it gives the
                           losses, N×k or N×1, whose mean is minimised, or one number
@@ -179,10 +181,10 @@ class MLPClassifier(TransformerMixin, ClassifierMixin, Perceptron):
     Callbacks of scikit-learn (set_callbacks) hear of each epoch of fit, or of each
     iteration of lbfgs, and may end it; they get the rows that are trained on.
 
-    Everything runs in the type of X, float32 or float64, but lbfgs, which works in
-    float64 and keeps its result in the type of X. A sparse X is made dense a few rows at
-    a time (a batch, or a block of at most 512), never as a whole. Labels of a single
-    class can be learned, as in scikit-learn: that class is then always predicted.
+    Everything runs in the type of X, float32 or float64, or in `dtype`, but lbfgs, which
+    works in float64 and keeps its result in that type. A sparse X is made dense a few
+    rows at a time (a batch, or a block of at most 512), never as a whole. Labels of a
+    single class can be learned, as in scikit-learn: that class is then always predicted.
 
     Raises DataError (an entry of X that is not finite, labels unseen before, a batch
     whose sample weights are all 0), UnknownNameError, SettingError, NonFiniteError, and

@@ -12,9 +12,20 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
+import numpy as np
+
 from kokuban import ops
-from kokuban.estimators.outputs import Activation, Loss, activation, judged
-from kokuban.expr import Expr, Symbol, input, size, substitute, symbol, target
+from kokuban.estimators.outputs import EPSILON, Activation, Loss, activation, judged
+from kokuban.expr import (
+    Expr,
+    Symbol,
+    constant,
+    input,
+    size,
+    substitute,
+    symbol,
+    target,
+)
 from kokuban.gradient import grad
 from kokuban.nn import (
     Affine,
@@ -248,12 +259,14 @@ def slope_by_input(problem: Problem) -> Compiled:
 
 @lru_cache(maxsize=64)
 def _template(problem: Problem, optimizer: Optimizer, dtype: str) -> Trainer:
+    unit = {EPSILON: constant(np.finfo(dtype).eps)}  # as a number no thread waits for it
+    (reported,) = substitute([problem.reported], unit)
     return Trainer(
         problem.objective,
         optimizer,
         {},
         updates=dict(problem.updates),
-        reported=problem.reported,
+        reported=reported,
         layers=problem.layers,
         dtype=dtype,
     )

@@ -39,8 +39,10 @@ def is_sparse(data: Any) -> bool:
 
 
 def rows_of(data: Any, dtype: Any) -> Data:
-    """Data whose rows can be taken as a matrix of the given type."""
-    return SparseRows(data, dtype) if is_sparse(data) else np.asarray(data, dtype)
+    """Data whose rows can be taken as a matrix of the given type; an array row-major."""
+    if is_sparse(data):
+        return SparseRows(data, dtype)
+    return np.ascontiguousarray(data, dtype)  # once: the engine asks for it at each epoch
 
 
 def blocks(data: Data) -> list[slice]:
@@ -141,5 +143,6 @@ def require_finite(data: Any, name: str) -> None:
     value = entries.flat[first]
     raise DataError(
         f"{name} holds {'NaN' if np.isnan(value) else value} in row {row}, column "
-        f"{column} (counted from 0); every entry must be a finite number."
+        f"{column} (counted from 0); every entry must be a finite number"
+        f"{' in float32' if entries.dtype == np.float32 else ''}."
     )

@@ -63,6 +63,7 @@ class Settings(Fitted, BaseEstimator, ABC):
     dropout: float | Sequence[float] = 0.0
     normalization: str | None = None
     scoring: str | Callable[..., float] | None = None
+    dtype: str | None = None
 
     # The ranges are scikit-learn's; _require_settings knows the names.
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
@@ -92,6 +93,7 @@ class Settings(Fitted, BaseEstimator, ABC):
         "dropout": [FROM_0_BELOW_1, list, tuple],
         "normalization": [str, None],
         "scoring": [str, callable, None],
+        "dtype": [str, None],
     }
     _known_names: ClassVar[dict[str, Collection[str]]] = {
         "activation": ACTIVATIONS,
@@ -99,6 +101,7 @@ class Settings(Fitted, BaseEstimator, ABC):
         "learning_rate": RATES,
         "normalization": NORMALIZATIONS,
         "scoring": ("loss", *get_scorer_names()),
+        "dtype": ("float32", "float64"),
     }
 
     def _require_settings(self) -> None:

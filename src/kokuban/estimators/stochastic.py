@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import shuffle
 
 from kokuban.errors import DataError, NonFiniteError
 from kokuban.estimators.callbacks import Tasks
@@ -89,7 +88,8 @@ class Descent:
             if self.tasks is not None:
                 self.tasks.begin("epoch")
             if self.estimator.shuffle:
-                order = shuffle(order, random_state=self.estimator._random_state)
+                # the order of sklearn.utils.shuffle, whose checks cost as much as steps
+                order = order[self.estimator._random_state.permutation(rows)]
             ended = self._epoch(order, size, interrupt)
             stopped = self.tasks is not None and self.tasks.end(self.estimator._learned)
             if ended or stopped:

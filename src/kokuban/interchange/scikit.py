@@ -137,7 +137,7 @@ def _their_settings(estimator: Any, kind: type[Any]) -> dict[str, Any]:
             why = (
                 f"scikit-learn's {kind.__name__} has no {name}; here it is {value!r:.60}."
             )
-            if name in ("dropout", "class_weight", "scoring"):
+            if name in ("dropout", "class_weight", "scoring", "dtype"):
                 why += " Set it to its default, if it is to predict and no more."
             raise InterchangeError(why)
     if estimator._learned()["norms_"]:

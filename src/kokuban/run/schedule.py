@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from kokuban.expr import Expr, Symbol
 from kokuban.run.plan import BATCH, divided
-from kokuban.shape import Dim, Shape
+from kokuban.shape import SCALAR, Dim, Shape
 
 MOST_TASKS = 40  # of one group
 MOST_VALUES = 24  # of one group: each takes a register at most
@@ -136,6 +136,7 @@ class _Schedule:
         for t in tasks:
             for n, _ in t.reads:
                 self._readers.setdefault(n, []).append(t)
+        self._awaited = self._made_of({n for t in tasks for n in t.after})
         self._missing: dict[Task, set[Task]] = {t: self._before(t) for t in tasks}
         self._later: dict[Task, list[Task]] = {t: [] for t in tasks}
         for t, before in self._missing.items():
@@ -156,6 +157,16 @@ class _Schedule:
         if task.target is not None:
             before.update(self._readers.get(task.target, ()))
         return before - {task}
+
+    def _made_of(self, values: set[Expr]) -> set[Expr]:
+        """All that these values are worked out from, and they themselves."""
+        found, left = set[Expr](), set(values)
+        while left:
+            n = left.pop()
+            found.add(n)
+            if n in self._maker:
+                left.update(m for m, _ in self._maker[n].reads if m not in found)
+        return found
 
     def _next(self) -> None:
         group = self.groups[-1] if self.groups and not self._barrier else None
@@ -205,9 +216,16 @@ class _Schedule:
     def _useful(self, task: Task, done: frozenset[Task] = frozenset()) -> bool:
         """Whether a task's value can be used at once, or must be stored anyway.
 
-        If not, it waits, so that it can go on in registers when it is used.
+        If not, it waits, so that it can go on in registers when it is used. A sum to one
+        number, which costs nothing to store, does not wait where new values wait for it.
         """
         if task.target is not None or task.kept or task.kind == "alone":
+            return True
+        if (
+            task.node.shape == SCALAR
+            and task.kind == "feed"
+            and task.gives in self._awaited
+        ):
             return True
         done |= {task}
         readers = self._readers.get(task.gives, []) if task.gives is not None else []
