@@ -14,6 +14,7 @@ from benchmarks import fresh, report
 from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import CONTENDERS, OURS, Contender
 from benchmarks.digits import digits
+from benchmarks.drop_in import drop_in, section
 from benchmarks.job import RATES, Job
 from benchmarks.plot import draw
 from benchmarks.rounds import say
@@ -28,7 +29,10 @@ from benchmarks.steps import (
 )
 from benchmarks.team import ROOT, Team
 
-PARTS = ("steps", "shapes", "predict", "first", "imports", "memory", "sizes", "digits")
+PARTS = (
+    *("steps", "shapes", "predict", "first", "imports", "memory", "sizes"),
+    *("digits", "drop-in"),
+)
 PEERS = {c.name: c for c in CONTENDERS if c is not OURS}
 BY_NET = {Job(sizes, batch).net: (sizes, batch) for sizes, batch in NETS}
 ONE_ROW = Job((64, 32, 10), 32)  # for one-row prediction
@@ -173,6 +177,8 @@ def _fresh(plan: Plan, who: Sequence[Contender]) -> Iterator[str]:
         yield report.sizes(fresh.sizes())
     if "digits" in plan.parts:
         yield report.digits(*digits(plan.rounds))
+    if "drop-in" in plan.parts:
+        yield section(drop_in(plan.rounds))
 
 
 if __name__ == "__main__":

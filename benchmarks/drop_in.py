@@ -187,6 +187,18 @@ def summary(found: Sequence[Result]) -> str:
     return table(HEAD, [_row(result, kind) for result in found for kind in TYPES])
 
 
+def section(found: Sequence[Result]) -> str:
+    """The results as a part of the page."""
+    return (
+        "## The drop-in\n\n`MLPClassifier` of either library, one name of the import "
+        "changed: scikit-learn's default settings but for those named, fresh processes, "
+        "the same random numbers. scikit-learn has one thread or all, whichever is "
+        'quicker; it computes in the type of the data. With `dtype="float32"` Kokuban '
+        "trains data in float64 in single precision.\n\n"
+        f"{summary(found)}\n"
+    )
+
+
 def _row(result: Result, kind: str) -> list[str]:
     """Ours against the quickest of theirs; a type by choice against their float64."""
     rows, columns = result.shape
