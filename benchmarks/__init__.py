@@ -4,14 +4,19 @@
 
 measures, prints, and writes `benchmarks.md` and `benchmarks.svg`. How it is kept fair:
 
-- Everyone has the same net, start weights, data, batches in the same order, and type
-  (float32). The losses of the first steps must agree before anything is timed.
+- Everyone has the same net, start weights, data, and type (float32). The losses of the
+  first steps, from batches in the same order, must agree before anything is timed.
+- What is timed is training as people do it: each epoch has its rows in a new random
+  order, by each library's usual means. The same with batches that lie ready is a table of
+  its own.
+- Nobody looks on: no callback, no bar. What a call of `fit` does once is not counted.
 - Each contender lives in a process of its own, with its data in its own arrays. The
   others are stopped (SIGSTOP) while one runs, so that no pool of waiting threads takes a
   processor away. Kokuban is also measured before the others are started.
 - Rounds are interleaved. A ratio is taken within a round; the table gives the median
   over the rounds, with the least and the most.
-- Peers run with one thread and with all, and the better of the two counts.
+- Peers run with one thread and with all, and the better of the two counts; where a step
+  is long, with all.
 - The ceiling is measured in the same rounds.
 
 | module | what is there |

@@ -31,9 +31,10 @@ from benchmarks.team import ROOT, Team
 PARTS = ("steps", "shapes", "predict", "first", "imports", "memory", "sizes", "digits")
 PEERS = {c.name: c for c in CONTENDERS if c is not OURS}
 BY_NET = {Job(sizes, batch).net: (sizes, batch) for sizes, batch in NETS}
-SMALL = Job((64, 32, 10), 32)  # for one-row prediction
-BEGINNING = Job((64, 32, 10), 32, most=1)  # for the first step
-LARGE = [Job(sizes, batch, "adam") for sizes, batch in NETS[3:]]  # for memory
+ONE_ROW = Job((64, 32, 10), 32)  # for one-row prediction
+BEGINNING = Job((64, 32, 10), 32, shuffled=False, most=1)  # for the first step
+# for memory; to shuffle, some would copy the data
+LARGE = [Job(sizes, batch, "adam", shuffled=False) for sizes, batch in NETS[3:]]
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,10 @@ def planned(arguments: Sequence[str]) -> Plan:
     whole = not wish.quick and wish.only is None and wish.peers is None
     return Plan(
         parts,
-        [Job(*net, rule) for net in nets or NETS[:some] for rule in RATES],
+        [
+            *(Job(*net, rule) for net in nets or NETS[:some] for rule in RATES),
+            *(Job(*net, shuffled=False) for net in nets or NETS[:some]),
+        ],
         {what: dict(islice(jobs.items(), some)) for what, jobs in SHAPES.items()},
         LARGE[:1] if wish.quick else LARGE,
         _installed([OURS, *(c for name, c in PEERS.items() if name in peers)]),
@@ -118,16 +122,19 @@ def _installed(contenders: Sequence[Contender]) -> list[Contender]:
 
 def sections(plan: Plan, ceiling: Ceiling) -> Iterator[str]:
     """The document, part by part."""
-    yield report.opening(plan.command, plan.rounds, ceiling, plan.contenders)
+    yield report.opening(
+        plan.command, plan.rounds, plan.seconds, ceiling, plan.contenders
+    )
+    others = [c for c in plan.contenders if not c.shuffling]  # where nothing is shuffled
     if set(plan.parts) & {"steps", "shapes"}:
         with Team() as team:
             yield from _together(plan, ceiling, team)
     if "predict" in plan.parts:
         with Team(AT_ONCE) as team:
-            team.join(c for c in plan.contenders if c.name != "JAX scan")
-            found = predictions(team.members, SMALL, plan.rounds, plan.seconds)
-            yield report.predictions(SMALL, found)
-    yield from _fresh(plan)
+            team.join(c for c in others if c.name != "JAX scan")
+            found = predictions(team.members, ONE_ROW, plan.rounds, plan.seconds)
+            yield report.predictions(ONE_ROW, found)
+    yield from _fresh(plan, others)
 
 
 def _together(plan: Plan, ceiling: Ceiling, team: Team) -> Iterator[str]:
@@ -138,7 +145,7 @@ def _together(plan: Plan, ceiling: Ceiling, team: Team) -> Iterator[str]:
     team.join(plan.contenders)
     if nets:
         found = [measure(team.members, job, *how_long, ceiling) for job in nets]
-        yield report.summary(found)
+        yield report.summaries(found)
         for measured, by_itself in zip(found, before, strict=True):
             yield report.details(measured, by_itself)
     if "shapes" in plan.parts:
@@ -152,9 +159,8 @@ def _together(plan: Plan, ceiling: Ceiling, team: Team) -> Iterator[str]:
         yield report.other_shapes(shapes)
 
 
-def _fresh(plan: Plan) -> Iterator[str]:
+def _fresh(plan: Plan, who: Sequence[Contender]) -> Iterator[str]:
     """The parts for which every contender gets a fresh process."""
-    who = plan.contenders
     if "first" in plan.parts:
         found = fresh.first_steps(who, BEGINNING, min(plan.rounds, 3))
         yield report.first_steps(BEGINNING, found)

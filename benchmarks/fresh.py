@@ -19,6 +19,7 @@ from benchmarks.job import Job
 from benchmarks.rounds import interleaved, say
 from benchmarks.team import ROOT, Member, Refused, all_threads
 
+EPOCHS = 2  # during which memory is watched
 STATEMENTS = {
     "numpy": "import numpy",
     "kokuban": "import kokuban",
@@ -66,7 +67,8 @@ def first_steps(
     """
     say(f"{job.net}: the first step")
     runs = {c.name: partial(_first_step, c, job) for c in contenders}
-    return interleaved(_willing(runs), rounds)
+    warm = _willing(runs)  # their files, too
+    return interleaved({name: runs[name] for name in warm}, rounds)
 
 
 def _first_step(contender: Contender, job: Job) -> float:
@@ -78,27 +80,24 @@ def _first_step(contender: Contender, job: Job) -> float:
 def memory(contenders: Sequence[Contender], job: Job) -> dict[str, float]:
     """The most bytes in use while a job is built and trained, above those before."""
     say(f"{job.net}: memory")
-    runs = {c.name: partial(_peak, c, job) for c in contenders}
-    return {name: values[0] for name, values in interleaved(_willing(runs), 1).items()}
+    return _willing({c.name: partial(_peak, c, job) for c in contenders})
 
 
 def _peak(contender: Contender, job: Job) -> float:
     with Member(contender, all_threads()) as member:
         member.build(job)
-        member.ask("epochs", 1)
+        member.ask("train", EPOCHS)
         return float(member.ask("memory"))
 
 
-def _willing(runs: Mapping[str, Callable[[], float]]) -> dict[str, Callable[[], float]]:
-    """Those that do not refuse; each is run once, which also warms the file cache."""
+def _willing(runs: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Each is run once; what those gave that do not refuse."""
     found = {}
     for name, run in runs.items():
         try:
-            run()
+            found[name] = run()
         except Refused as why:
             say(f"left out: {why}")
-            continue
-        found[name] = run
     return found
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 RATES = {"sgd": 0.05, "adam": 0.001}
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+SMALL = 1e8  # operations of a step below which JAX's threads are slow to take rows
 AN_EPOCH = 2e9  # operations of an epoch, about, within the limits of `Job.steps`
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -22,18 +23,26 @@ class Job:
     sizes      columns of the data, of each hidden layer, and the classes
     batch      rows of a batch
     optimizer  sgd, or adam
+    shuffled   whether each epoch has its rows in a new random order
     most       steps of an epoch at most
     """
 
     sizes: tuple[int, ...]
     batch: int
     optimizer: str = "sgd"
+    shuffled: bool = True
     most: int = 1024
 
     @property
     def net(self) -> str:
         """Such as 64-32-10."""
         return "-".join(map(str, self.sizes))
+
+    @property
+    def title(self) -> str:
+        """The net and how it is trained."""
+        ready = "" if self.shuffled else ", batches ready"
+        return f"{self.net}, batch {self.batch}, {self.optimizer}{ready}"
 
     @property
     def rate(self) -> float:
@@ -80,7 +89,7 @@ class Job:
         ]
 
     def data(self) -> tuple[Array, Array]:
-        """An epoch's rows (rows, columns) and labels (rows,), in the batches' order."""
+        """An epoch's rows (rows, columns) and labels (rows,); batches are slices."""
         rng, rows = np.random.default_rng(1), self.batch * self.steps
         x = rng.standard_normal((rows, self.sizes[0]), dtype=np.float32)
         t = rng.integers(0, self.sizes[-1], rows)

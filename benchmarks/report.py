@@ -9,13 +9,23 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from benchmarks import fresh
 from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import OURS, Contender
 from benchmarks.digits import EPOCHS, Run
-from benchmarks.job import Job
+from benchmarks.job import SMALL, Job
 from benchmarks.plot import Shapes
 from benchmarks.rounds import Ratio
-from benchmarks.steps import AGREE, FIRST, FIXED, IN_SHAPES, Measured, Timing
+from benchmarks.steps import (
+    AGREE,
+    FIRST,
+    FIXED,
+    IN_SHAPES,
+    LONGER,
+    WIDE,
+    Measured,
+    Timing,
+)
 from benchmarks.team import all_threads
 
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -45,7 +55,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def opening(
-    command: str, rounds: int, ceiling: Ceiling, peers: Sequence[Contender]
+    command: str,
+    rounds: int,
+    seconds: float,
+    ceiling: Ceiling,
+    peers: Sequence[Contender],
 ) -> str:
     """How it was measured, where, and against what."""
     libraries = dict.fromkeys(["numpy", *(c.library for c in peers if c is not OURS)])
@@ -58,16 +72,33 @@ Written by `{command}`.
 {processor()}, {os.cpu_count()} processors, of which {all_threads()} were used.
 Python {platform.python_version()}, {versions}.
 
-Float32, dense nets with ReLU and softmax cross-entropy. Everyone starts from the same
-weights and takes the same batches in the same order; the data lie ready in each
-library's own arrays, in the order of the batches, so that no time goes into loading or
-shuffling. The losses of the first {FIRST} steps must agree within {AGREE:g} before
-anything is timed. Kokuban is called as a user calls it, through `Model.fit`, and its time
-counts from the end of the first epoch. Each contender has a process of its own, the
-others are stopped meanwhile, and rounds are interleaved, {rounds} of them, in an order
-that changes. Times are medians over the rounds. A ratio is a peer's time over ours in
-the same round: the median, with the least and the most. A peer runs with one thread and
-with all, and the better counts.
+Float32, dense nets with ReLU and softmax cross-entropy; the data lie in each library's
+own arrays.
+
+- **The same training.** Everyone starts from the same weights. The losses of the first
+  {FIRST} steps, from the same batches in the same order, must agree within {AGREE:g}
+  before anything is timed.
+- **Shuffled.** Training is timed as people do it: each epoch takes its rows in a new
+  random order, and to draw that order and take the rows counts. Kokuban and scikit-learn
+  do it themselves (`shuffle=True`). PyTorch draws it with `torch.randperm`, NumPy by hand
+  and JAX per step with NumPy's `permutation`, JAX scan with `jax.random.permutation`
+  inside its compiled epoch; a second JAX scan is given NumPy's order, which is faster.
+- **Taking rows**, each in the way that was the faster: PyTorch, NumPy by hand and JAX per
+  step take all rows at once, then slices. JAX scan takes a batch's rows in its step; with
+  several threads and less than {SMALL / 1e6:.0f} MFLOP a step, all rows at once.
+- **Batches ready.** A second table has the same with SGD and the rows in the order of the
+  batches, so that no time goes into shuffling.
+- **What counts.** Kokuban is called as a user calls it, through `Model.fit`, without a
+  callback or a bar. What a call of `fit` does once is no part of a step: the time of n
+  epochs is that of n + 1 less that of one. The same goes for scikit-learn; the others
+  are loops without such a beginning. A run is about {seconds:g} s or longer, and
+  {LONGER * seconds:g} s from {WIDE / 1e9:.0f} GFLOP a step on.
+- **Rounds.** Each contender has a process of its own, the others are stopped meanwhile,
+  and rounds are interleaved, {rounds} of them, in an order that changes. Times are
+  medians over the rounds. A ratio is a peer's time over ours in the same round: the
+  median, with the least and the most.
+- **Threads.** A peer runs with one thread and with all, and the better counts; from
+  {WIDE / 1e9:.0f} GFLOP a step on with all only.
 
 The ceiling is {ceiling.name}, in float32, measured in the
 same rounds, of which the highest counts. A step's
@@ -85,7 +116,19 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def summary(nets: Sequence[Measured]) -> str:
+def summaries(nets: Sequence[Measured]) -> str:
+    """Tables of every net: shuffled, and with batches that lie ready."""
+    ready = [m for m in nets if not m.job.shuffled]
+    return (
+        "## A training step\n\nThe time of a step of ours, its share of the ceiling, and "
+        "how many times as long each peer's takes. Rows are shuffled in each epoch.\n\n"
+        f"{_summary([m for m in nets if m.job.shuffled])}\n\n"
+        "The same where the batches lie ready, in the same order in each epoch:\n\n"
+        f"{_summary(ready)}\n\n## Each net\n"
+    )
+
+
+def _summary(nets: Sequence[Measured]) -> str:
     """Every net in a row: ours, and the peers' median ratios."""
     peers = list(dict.fromkeys(t.contender for m in nets for t in m.timings[1:]))
     rows = []
@@ -99,11 +142,7 @@ def summary(nets: Sequence[Measured]) -> str:
                 *(f"{figures(r.median)} x" if r else "-" for r in ratios),
             ]
         )
-    head = ["net, batch, optimizer", "kokuban", *_ceilings(), *peers]
-    return (
-        "## A training step\n\nThe time of a step of ours, its share of the ceiling, and "
-        f"how many times as long each peer's takes.\n\n{table(head, rows)}\n"
-    )
+    return table(["net, batch, optimizer", "kokuban", *_ceilings(), *peers], rows)
 
 
 def _ceilings() -> list[str]:
@@ -139,7 +178,7 @@ def details(measured: Measured, alone: float) -> str:
     )
     losses = ", ".join(f"{loss:.6f}" for loss in ours.losses)
     text = (
-        f"### {job.net}, batch {job.batch}, {job.optimizer}\n\n"
+        f"### {job.title}\n\n"
         f"{figures(job.flop / 1e6)} MFLOP a step, {job.steps} steps an epoch; the "
         f"ceiling is {heights}. With no other contender started, ours takes "
         f"{time_of(alone)} a step, among them {time_of(ours.typical)}. "
@@ -157,7 +196,8 @@ def other_shapes(shapes: Shapes) -> str:
     """The picture and its figures."""
     text = (
         "## Other shapes\n\n![Speed against width, batch and depth](benchmarks.svg)\n\n"
-        "The time of a step of ours with SGD, and the peers' median ratios to it.\n"
+        "The time of a step of ours with SGD, rows shuffled in each epoch, and the "
+        "peers' median ratios to it.\n"
     )
     for what, found in shapes.items():
         taking_part = [
@@ -216,9 +256,11 @@ def predictions(job: Job, timings: Sequence[Timing]) -> str:
 def memory(found: Mapping[Job, Mapping[str, float]]) -> str:
     """The peak, against what must be held."""
     text = (
-        "## Memory\n\nThe most bytes in use during the first epochs, above those after "
-        "the import, in a fresh process; against the sum of the weights, the optimizer's "
-        "state, a batch's activations and the data.\n"
+        "## Memory\n\nThe most bytes in use while a net is built and trained for "
+        f"{fresh.EPOCHS} epochs, with no callback, above those after the import, in a "
+        "fresh process; against the sum of the weights, the optimizer's state, a batch's "
+        "activations and the data. The batches lie ready, since to shuffle them some "
+        "would hold a copy of the data.\n"
     )
     for job, peaks in found.items():
         least = job.least_bytes

@@ -27,15 +27,15 @@ def interleaved(
 
 
 def enough(run: Callable[[int], float], seconds: float) -> int:
-    """How many at once take about so long; the first, which may compile, is not counted.
+    """How many at once take about so long, or somewhat longer.
 
-    Counted, it would look long enough by itself, and a cold call be what is measured.
+    The lesser of two runs counts: one that compiles, or is held up, would look long
+    enough by itself, and next to nothing be what is measured.
     """
-    run(1)
     number = 1
-    while (spent := run(number)) < seconds / 2:
+    while (spent := min(run(number), run(number))) < seconds / 16:
         number = min(100 * number, math.ceil(number * seconds / spent))
-    return number
+    return math.ceil(number * max(1.0, seconds / spent))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from benchmarks.team import Member, Refused, Team, all_threads
 FIRST = 8  # steps whose losses are compared
 AGREE = 1e-5  # how far they may be apart, relative
 STEADY = 1.25  # how many times the least of our times the most may be, unsaid
+WIDE = 1e9  # operations of a step from which on only all threads are tried
+LONGER = 10  # how many times as long a run is then, since an epoch has few steps
 AT_ONCE = {"JAX_CPU_ENABLE_ASYNC_DISPATCH": "false"}  # in one-row prediction, faster
 
 NETS = (
@@ -37,8 +39,9 @@ FIXED = {
     "batch": "64-256-256-10",
     "depth": "64-128-…-128-10, batch 128",
 }
+ORDERED = "JAX scan, NumPy's order"  # the faster way for JAX to shuffle
 # Who is in the picture; a compilation for each shape would take most of the time.
-IN_SHAPES = ("kokuban", "NumPy by hand", "scikit-learn", "PyTorch eager", "JAX scan")
+IN_SHAPES = ("kokuban", "NumPy by hand", "scikit-learn", "PyTorch eager", ORDERED)
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,9 @@ class Measured:
 
 def alone(team: Team, job: Job, rounds: int, seconds: float) -> float:
     """Our time a step while no other contender has a process."""
-    say(f"{job.net}, batch {job.batch}, {job.optimizer}: kokuban alone")
+    say(f"{job.title}: kokuban alone")
     team.ours.build(job)
-    number = enough(partial(team.ours.ask, "epochs"), seconds)
+    number = enough(partial(team.ours.ask, "train"), _run_length(job, seconds))
     spent = [team.ours.ask("epochs", number) for _ in range(rounds)]
     return float(median(spent)) / number / job.steps
 
@@ -112,16 +115,18 @@ def measure(
 
     `seconds` is how long a run is at least. Raises Refused if ours cannot do it.
     """
-    say(f"{job.net}, batch {job.batch}, {job.optimizer}")
+    say(job.title)
     losses: dict[Member, list[float]] = {}
     left_out: list[str] = []
     runs: dict[Member | int, Callable[[], float]] = {}
     for member in members:
+        if not _takes_part(member, job):
+            continue
         try:
             member.build(job)
             losses[member] = member.ask("first", FIRST)[0]
             require_agreement(member.name, losses[member], losses[members[0]])
-            number = enough(partial(member.ask, "epochs"), seconds)
+            number = enough(partial(member.ask, "train"), _run_length(job, seconds))
         except Refused as why:
             if member is members[0]:
                 raise
@@ -141,6 +146,17 @@ def measure(
     # a capacity: other programs can only make it look lower, and our share higher
     highest = max(found[1]), max(found[all_threads()])
     return Measured(job, better(timings), highest, left_out)
+
+
+def _takes_part(member: Member, job: Job) -> bool:
+    """Whether it is worth a run: not on one thread of several where a step is long."""
+    if member.contender.shuffling and not job.shuffled:
+        return False
+    return member.threads == all_threads() or job.flop < WIDE
+
+
+def _run_length(job: Job, seconds: float) -> float:
+    return seconds if job.flop < WIDE else LONGER * seconds
 
 
 def _a_step(member: Member, epochs: int, steps: int) -> float:

@@ -6,28 +6,19 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.drop_in import (
-    OURS as DROP_IN,
-    SETS,
-    SHARED,
-    THEIRS,
-    TYPES,
-    Result,
-    Run,
-    drop_in,
-    one,
-    summary,
-)
-from benchmarks.job import Job
+from benchmarks.contenders import CONTENDERS, Contender, Ready
+from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
 from benchmarks.steps import require_agreement
 from benchmarks.team import Refused
-from threadpoolctl import threadpool_limits
+from benchmarks.worker import Worker
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
@@ -53,9 +44,9 @@ def test_it_says_how_it_was_measured(document: str) -> None:
     assert f"numpy {np.__version__}" in document
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_net_has_its_table(document: str, optimizer: str) -> None:
-    heading = f"### 4-16-3, batch 16, {optimizer}\n"
+@pytest.mark.parametrize("training", ["sgd", "adam", "sgd, batches ready"])
+def test_a_net_has_its_table(document: str, training: str) -> None:
+    heading = f"### 4-16-3, batch 16, {training}\n"
     section = document.split(heading)[1].split("\n### ")[0]
     ours = next(line for line in section.splitlines() if line.startswith("| kokuban |"))
     assert re.match(r"\| kokuban \| [\d.]+ (µs|ms|s) \| 1 \|", ours)
@@ -70,7 +61,64 @@ def test_published_losses_are_those_of_the_training(document: str) -> None:
     u = np.maximum(x[:16].astype(float) @ w1 + b1, 0) @ w2 + b2
     loss = np.mean(np.log(np.exp(u).sum(axis=1)) - u[np.arange(16), t[:16]])
     published = re.findall(r"First losses: ([\d.]+),", document)
-    np.testing.assert_allclose([float(v) for v in published], [loss, loss], atol=2e-6)
+    np.testing.assert_allclose([float(v) for v in published], [loss] * 3, atol=2e-6)
+
+
+def test_there_is_a_table_with_shuffling_and_one_without(document: str) -> None:
+    shuffled, ready = document.split("## A training step")[1].split("batches lie ready")
+    for table, rows in ((shuffled, ["sgd", "adam"]), (ready.split("\n## ")[0], ["sgd"])):
+        assert re.findall(r"^\| 4-16-3, 16, (\w+) \|", table, re.MULTILINE) == rows
+
+
+@dataclass
+class Clock:
+    """Stands in for a contender: an epoch takes a second, and the start of a run five."""
+
+    prepares: bool
+    now: float = 0.0
+
+    def train(self, epochs: int) -> None:
+        self.now += epochs + 5 * self.prepares
+
+
+@pytest.mark.parametrize("prepares", [False, True])
+def test_what_a_run_does_once_is_no_part_of_an_epoch(
+    prepares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(prepares)
+    monkeypatch.setattr("benchmarks.worker.time.perf_counter", lambda: clock.now)
+    ready = Ready(lambda steps: [], clock.train, lambda: None, prepares)
+    worker = Worker(lambda job, given: ready)
+    worker.build([4, 16, 3], 16)
+    assert worker.epochs(3) == 3
+    assert worker.train(3) == 3 + 5 * prepares
+
+
+# Each with a number of threads, by which JAX takes rows in different ways.
+TRAINED = [(c, "2") for c in CONTENDERS if c.name != "torch.compile"] + [
+    (c, "1") for c in CONTENDERS if c.name.startswith("JAX scan")
+]
+
+
+@pytest.mark.parametrize(("contender", "threads"), TRAINED)
+def test_shuffling_takes_every_row_with_its_label_in_a_new_order(
+    contender: Contender, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch of all rows learns the same in any order; several do not."""
+    pytest.importorskip(contender.library)
+    monkeypatch.setenv("NPROC", threads)
+    module = import_module(f"benchmarks.contenders.{contender.module}")
+    build = getattr(module, contender.function)
+    for steps, alike in ((1, True), (4, False)):
+        found = []
+        for shuffled in (True, False):
+            job = Job((4, 8, 3), 60 // steps, shuffled=shuffled, most=steps)
+            ready = build(job, Given(job.weights(), *job.data()))
+            losses = ready.first(steps)
+            ready.train(20)
+            found.append((losses, np.asarray(ready.predict())))
+        np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
+        assert np.allclose(found[0][1], found[1][1], rtol=1e-5) == alike
 
 
 def test_operations_of_a_step() -> None:
@@ -96,30 +144,3 @@ def test_a_long_first_call_does_not_decide_how_many_are_timed() -> None:
         return 100.0 if len(calls) == 1 else 0.001 * number
 
     assert enough(run, 1.0) == 1000
-
-
-# ---------------------------------------------------------------- the drop-in
-
-
-def test_the_drop_in_s_losses_are_scikit_learn_s() -> None:
-    runs = (DROP_IN, "float64"), (DROP_IN, "dtype"), (THEIRS, "float64")
-    with threadpool_limits(1):  # on a busy machine theirs would wait for each other
-        losses = {run: one(*run, "digits", SHARED)[1] for run in runs}
-    assert losses[DROP_IN, "float64"] == pytest.approx(losses[THEIRS, "float64"], 1e-9)
-    assert losses[DROP_IN, "dtype"] != losses[THEIRS, "float64"]
-    assert losses[DROP_IN, "dtype"] == pytest.approx(losses[THEIRS, "float64"], 1e-2)
-
-
-def test_its_table_has_the_quickest_of_theirs() -> None:
-    seconds = {Run(DROP_IN, kind, 2): [1.0, 2.0, 3.0] for kind in TYPES}
-    seconds |= {Run(THEIRS, k, n): [4.0 * n] * 3 for k in TYPES[:2] for n in (1, 2)}
-    losses = dict.fromkeys(seconds, 0.5)
-    rows = summary([Result("digits", (5, 3), 0.5, seconds, losses)]).splitlines()[2:]
-    assert len(rows) == len(TYPES)
-    for row in rows:
-        assert "| 5 × 3 | 50% | default |" in row
-        assert "| 2.00 s | 4.00 s, threads: 1 | 2 (1.33 to 4) |" in row
-
-
-def test_sets_that_are_not_there_are_left_out(tmp_path: Path) -> None:
-    assert drop_in(1, [name for name in SETS if name != "digits"], tmp_path) == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -12,14 +11,17 @@ from benchmarks.job import BETA1, BETA2, EPSILON, Array, Given, Job
 
 
 def written_out(job: Job, given: Given) -> Ready:
-    """Slices of the data as batches; weights updated in place."""
+    """Slices of the data as batches; weights updated in place.
+
+    Shuffled, all rows are taken at once: one call an epoch and not one a batch.
+    """
     layers = [(w.copy(), b.copy()) for w, b in given.weights]
     update = _updater(job, [p for layer in layers for p in layer])
-    batches = [
-        (given.x[k : k + job.batch], given.t[k : k + job.batch])
-        for k in range(0, len(given.x), job.batch)
-    ]
-    row = given.x[:1]
+    batches, rng, row = (
+        _batches(job, given.x, given.t),
+        np.random.default_rng(2),
+        given.x[:1],
+    )
 
     def step(x: Array, t: Array) -> float:
         outputs = _forward(layers, x)
@@ -29,18 +31,25 @@ def written_out(job: Job, given: Given) -> Ready:
         update(_backward(layers, outputs, y / np.float32(len(t))))
         return loss
 
-    def epochs(number: int) -> float:
-        began = time.perf_counter()
-        for _ in range(number):
-            for x, t in batches:
+    def shuffled() -> list[tuple[Array, Array]]:
+        order = rng.permutation(len(given.x))
+        return _batches(job, given.x.take(order, axis=0), given.t.take(order))
+
+    def train(epochs: int) -> None:
+        for _ in range(epochs):
+            for x, t in shuffled() if job.shuffled else batches:
                 step(x, t)
-        return time.perf_counter() - began
 
     return Ready(
         lambda steps: [step(x, t) for x, t in batches[:steps]],
-        epochs,
+        train,
         lambda: _forward(layers, row)[-1],
     )
+
+
+def _batches(job: Job, x: Array, t: Array) -> list[tuple[Array, Array]]:
+    starts = range(0, len(x), job.batch)
+    return [(x[k : k + job.batch], t[k : k + job.batch]) for k in starts]
 
 
 def _forward(layers: list[tuple[Array, Array]], x: Array) -> list[Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import pairwise
 
 import numpy as np
@@ -25,43 +24,40 @@ def on_numpy(job: Job, given: Given) -> Ready:
 
 
 def _ready(job: Job, given: Given, engine: str) -> Ready:
-    model, x, t = _model(job, given), given.x, given.t
-    start, row = model.values, x[:1]
+    model, x, t, row = _model(job), given.x, given.t, given.x[:1]
     adam = kb.optim.Adam(job.rate, beta1=BETA1, beta2=BETA2, epsilon=EPSILON)
     optimizer = adam if job.optimizer == "adam" else kb.optim.SGD(job.rate)
 
-    def fit(rows: int, epochs: int) -> tuple[list[float], float]:
-        """The loss of each epoch, and the seconds from the end of the first one."""
-        ends: list[float] = []
+    def fit(rows: int, epochs: int, shuffle: bool) -> list[float]:
         history = model.fit(
             x[:rows],
             t[:rows],
             optimizer=optimizer,
             epochs=epochs,
             batch_size=job.batch,
-            shuffle=False,
+            shuffle=shuffle,
             engine=engine,
             progress=False,
-            callbacks=[lambda _model, _record: ends.append(time.perf_counter())],
         )
-        return history["loss"], ends[-1] - ends[0]
+        return history["loss"]
 
     def first(steps: int) -> list[float]:
         """From the mean losses of 1, 2, … steps, since `fit` gives an epoch's mean."""
         totals = [0.0]
         for k in range(1, steps + 1):
-            model.values = start
-            totals.append(k * fit(k * job.batch, 1)[0][0])
+            for number, (weights, bias) in enumerate(given.weights, 1):
+                model[f"W{number}"], model[f"b{number}"] = weights, bias
+            totals.append(k * fit(k * job.batch, 1, shuffle=False)[0])
         return [float(loss) for loss in np.diff(totals)]
 
-    return Ready(first, lambda n: fit(len(x), n + 1)[1], lambda: model.predict(row))
+    def train(epochs: int) -> None:
+        fit(len(x), epochs, job.shuffled)
+
+    return Ready(first, train, lambda: model.predict(row), prepares=True)
 
 
-def _model(job: Job, given: Given) -> kb.Model:
+def _model(job: Job) -> kb.Model:
     layers: list[kb.nn.Layer] = []
     for a, b in pairwise(job.sizes):
         layers += [kb.nn.Affine(a, b), kb.nn.ReLU()]
-    model = kb.Model(kb.nn.Sequential(*layers[:-1]), loss="softmax_cross_entropy")
-    for k, (weights, bias) in enumerate(given.weights, 1):
-        model[f"W{k}"], model[f"b{k}"] = weights, bias
-    return model
+    return kb.Model(kb.nn.Sequential(*layers[:-1]), loss="softmax_cross_entropy")

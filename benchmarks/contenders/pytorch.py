@@ -1,8 +1,11 @@
-"""PyTorch: eager, and through torch.compile; its fused optimizers, the fastest it has."""
+"""PyTorch: eager, and through torch.compile; its fused optimizers, the fastest it has.
+
+Shuffled, all rows are taken at once: one call an epoch and not one a batch.
+"""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Iterable
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -26,7 +29,7 @@ def _ready(job: Job, given: Given, compiled: bool) -> Ready:
     net = _net(given)
     optimizer = _optimizer(job, net)
     x, t = torch.from_numpy(given.x), torch.from_numpy(given.t)
-    batches = list(zip(x.split(job.batch), t.split(job.batch), strict=True))
+    batches = list(_batches(job, x, t))
 
     def loss_of(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return cross_entropy(net(x), t)
@@ -44,12 +47,14 @@ def _ready(job: Job, given: Given, compiled: bool) -> Ready:
         optimizer.step()
         return loss.detach()
 
-    def epochs(number: int) -> float:
-        began = time.perf_counter()
-        for _ in range(number):
-            for x, t in batches:
-                step(x, t)
-        return time.perf_counter() - began
+    def shuffled() -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+        order = torch.randperm(len(x))
+        return _batches(job, x.index_select(0, order), t.index_select(0, order))
+
+    def train(epochs: int) -> None:
+        for _ in range(epochs):
+            for rows, labels in shuffled() if job.shuffled else batches:
+                step(rows, labels)
 
     @torch.inference_mode()
     def predict() -> torch.Tensor:
@@ -57,8 +62,14 @@ def _ready(job: Job, given: Given, compiled: bool) -> Ready:
 
     row = x[:1]
     return Ready(
-        lambda steps: [float(step(x, t)) for x, t in batches[:steps]], epochs, predict
+        lambda steps: [float(step(x, t)) for x, t in batches[:steps]], train, predict
     )
+
+
+def _batches(
+    job: Job, x: torch.Tensor, t: torch.Tensor
+) -> Iterable[tuple[torch.Tensor, torch.Tensor]]:
+    return zip(x.split(job.batch), t.split(job.batch), strict=True)
 
 
 def _net(given: Given) -> torch.nn.Module:

@@ -7,7 +7,6 @@ before the correction, which changes the losses by less than their agreement ask
 
 from __future__ import annotations
 
-import time
 import warnings
 
 import numpy as np
@@ -28,22 +27,20 @@ def classifier(job: Job, given: Given) -> Ready:
     row = x[:1]
 
     def first(steps: int) -> list[float]:
-        net.set_params(warm_start=False)
+        net.set_params(warm_start=False, shuffle=False)
         losses = []
         for k in range(0, steps * job.batch, job.batch):
             net.partial_fit(x[k : k + job.batch], t[k : k + job.batch])
             losses.append(float(net.loss_))
         return losses
 
-    def epochs(number: int) -> float:
-        net.set_params(max_iter=number, warm_start=True)
-        began = time.perf_counter()
+    def train(epochs: int) -> None:
+        net.set_params(max_iter=epochs, warm_start=True, shuffle=job.shuffled)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             net.fit(x, t)
-        return time.perf_counter() - began
 
-    return Ready(first, epochs, lambda: net.predict_proba(row))
+    return Ready(first, train, lambda: net.predict_proba(row), prepares=True)
 
 
 def _net(job: Job) -> MLPClassifier:

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <utility>
 
 #include "plan.h"
 #include "sets.h"
@@ -212,24 +213,28 @@ class Engine {
       };
     double loss = 0;
     int64_t k = first;
+    bool under_way = false;
     Order taken(order.data(), rows);
+    Watch watch(seconds);
+    auto next = [&](Batch& batch) {
+      if (std::exchange(under_way, true)) {
+        if (plan_.stopped()) return false;
+        loss = static_cast<double>(plan_.number(settings[3]));
+        if (!std::isfinite(loss)) return false;
+        total += loss * static_cast<double>(batch.rows);
+        if (++k == last || watch.over()) return false;
+      }
+      taken.give(batch, k * size, std::min(size, rows - k * size));
+      batch.seed = seed;
+      batch.draw = static_cast<uint64_t>(step + (k - first));
+      number(settings[0], rates.data()[k - first]);
+      number(settings[1], static_cast<double>(step + (k - first) + 1));
+      number(settings[2], static_cast<double>(batch.rows));
+      return true;
+    };
     {
       nb::gil_scoped_release release;
-      for (Watch watch(seconds); k < last;) {
-        Batch batch;
-        taken.give(batch, k * size, std::min(size, rows - k * size));
-        batch.seed = seed;
-        batch.draw = static_cast<uint64_t>(step + (k - first));
-        number(settings[0], rates.data()[k - first]);
-        number(settings[1], static_cast<double>(step + (k - first) + 1));
-        number(settings[2], static_cast<double>(batch.rows));
-        if (!plan_.step(batch, stop)) break;
-        loss = static_cast<double>(plan_.number(settings[3]));
-        if (!std::isfinite(loss)) break;
-        total += loss * static_cast<double>(batch.rows);
-        ++k;
-        if (watch.over()) break;
-      }
+      plan_.run(next, stop);
     }
     if (broken_off) nb::raise_python_error();
     return {k - first, total, loss};

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <new>
 #include <utility>
@@ -27,12 +28,12 @@ constexpr bool kTakesRow[] = {
     KB_MICRO(KB_ROW)
 #undef KB_ROW
 };
-constexpr double kSmall = 5e5;   // operations a step below which one thread is faster
-constexpr double kLong = 5e8;    // operations a step above which it asks whether to stop
+constexpr double kSmall = 4e5;   // operations a step below which one thread is faster
+constexpr double kLong = 5e8;    // above which it asks whether to stop, and is not noted
 constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
-constexpr int64_t kMostNoted = 2000;  // operations
+constexpr int64_t kMostNoted = 5000;  // operations of a thread
 constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
@@ -515,33 +516,63 @@ void Plan<T>::check_rows(const Batch& batch) const {
 }
 
 template <class T>
-bool Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
-  if (ended_) throw Refused("the plan has ended");
+int Plan<T>::threads_for(const Batch& batch) const {
+  return operations(batch) < kSmall || !pace_.all() ? 1 : team_.size();
+}
+
+// Whatever steps like the one to come need.
+template <class T>
+void Plan<T>::ready(const Batch& batch, const std::function<bool()>& stop) {
   batch_rows(batch.rows);
   prepare();
   check_rows(batch);
-  const bool small = work_a_row_ * static_cast<double>(batch.rows) < kSmall;
-  active_ = small || !pace_.all() ? 1 : team_.size();
-  const bool asks = stop && work_a_row_ * static_cast<double>(batch.rows) > kLong;
-  stop_ = asks ? &stop : nullptr;
-  stopped_.store(false);
-  if (small) {
-    Program<T>& program = programs_[current_];
-    if (!program.looked_at) note(program, batch);
-    if (!program.noted.empty()) work_noted(program, batch);
-    else work(0, batch);
-    return true;
+  active_ = threads_for(batch);
+  stop_ = stop && operations(batch) > kLong ? &stop : nullptr;
+  noted_ = operations(batch) <= kLong ? noted(batch) : nullptr;
+}
+
+template <class T>
+void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<bool()>& stop) {
+  if (ended_) throw Refused("the plan has ended");
+  Batch batch;
+  std::exception_ptr error;
+  bool more = next(batch), same = true;
+  while (more) {
+    ready(batch, stop);
+    stopped_.store(false);
+    const bool paced = team_.size() > 1 && operations(batch) >= kSmall;
+    auto proceed = [&]() noexcept {
+      if (paced) pace_.step();
+      try {
+        more = next(batch);
+        same = more && batch.rows == batch_rows_ && threads_for(batch) == active_;
+        if (same) check_rows(batch);
+      } catch (...) {  // maybe on another thread than the caller's
+        error = std::current_exception();
+        more = same = false;
+      }
+      if (more) stopped_.store(false);
+    };
+    if (active_ == 1) {
+      do part(0, batch), proceed();
+      while (same);
+    } else {
+      team_.run([&](int thread) {
+        do part(thread, batch), barrier_.wait(1, proceed);
+        while (same);
+      });
+    }
   }
-  if (team_.size() == 1) {
-    work(0, batch);
-    return !stopped_.load();
-  }
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point began = Clock::now();
-  if (active_ == 1) work(0, batch);
-  else team_.run([&](int thread) { work(thread, batch); });
-  pace_.took(std::chrono::duration<double>(Clock::now() - began).count());
-  return !stopped_.load();
+  if (error) std::rethrow_exception(error);
+}
+
+template <class T>
+void Plan<T>::step(const Batch& batch) {
+  bool done = false;
+  run([&](Batch& given) {
+    given = batch;
+    return !std::exchange(done, true);
+  });
 }
 
 // The first thread asks whether to stop, before the last barrier at which all can hear it.
@@ -554,23 +585,44 @@ void Plan<T>::ask(size_t place) {
   if ((*stop_)()) stopped_.store(true);
 }
 
-// The whole of one thread's part in a step.
+// One thread's part in a step.
+template <class T>
+void Plan<T>::part(int thread, const Batch& batch) {
+  if (noted_ != nullptr) work_noted((*noted_)[static_cast<size_t>(thread)], batch);
+  else work(thread, batch);
+}
+
 template <class T>
 void Plan<T>::work(int thread, const Batch& batch) {
   const std::vector<Ready<T>>& calls = programs_[current_].calls;
   const Ready<T>* const end = calls.data() + calls.size();
   for (const Ready<T>* first = calls.data(); first < end;) {
-    const Instruction& item = *first->item;
-    if (item.barrier && active_ > 1) barrier_.wait();
-    if (item.guarded && notes_ != nullptr) {
-      if (unguarded_ < 0) unguarded_ = notes_->many;
-    } else if (item.guarded && !finite()) {
-      return;
+    const Ready<T>* last = first;
+    if (first->item->barrier && active_ > 1) {
+      // what has one part only is done by the last thread to come
+      while (last < end && last->item->barrier && !last->item->guarded && parts(*last) == 1)
+        ++last;
+      auto once = [&] {
+        for (const Ready<T>* call = first; call < last; ++call)
+          execute(*call, batch, thread, 0, 1);
+      };
+      if (noting_ == nullptr) {
+        barrier_.wait(1, once);
+      } else {
+        const int64_t before = notes_->many;
+        once();
+        noting_->stops.push_back({before, true, false, notes_->many - before});
+      }
+      first = last;
+      if (first == end) return;
     }
+    const Instruction& item = *first->item;
+    if (item.guarded && noting_ != nullptr) noting_->stops.push_back({notes_->many, false, true, 0});
+    else if (item.guarded && !finite()) return;
     const size_t place = static_cast<size_t>(first - calls.data());
     if (place >= asking_ends_ && stopped_.load(std::memory_order_relaxed)) return;
     if (thread == 0) ask(place);
-    const Ready<T>* last = first + 1;
+    last = first + 1;
     while (last < end && !last->item->barrier && item.chain != 0 &&
            last->item->chain == item.chain)
       ++last;
@@ -583,32 +635,45 @@ void Plan<T>::work(int thread, const Batch& batch) {
   }
 }
 
-// Notes the operations of a step on one thread, unless they are too many.
+// What each thread has to do, noted at the first call for a batch's size; null if too much.
 template <class T>
-void Plan<T>::note(Program<T>& program, const Batch& batch) {
-  program.looked_at = true;
-  std::vector<Operation<T>> noted;
-  for (int64_t room : {int64_t{0}, kMostNoted}) {  // they are counted first
-    Notes<T> notes{noted.data(), 0, room};
-    notes_ = &notes;
-    unguarded_ = -1;
-    work(0, batch);
-    notes_ = nullptr;
-    if (notes.many > kMostNoted) return;
-    noted.resize(static_cast<size_t>(notes.many));
+const std::vector<Noted<T>>* Plan<T>::noted(const Batch& batch) {
+  Program<T>& program = programs_[current_];
+  auto& [tried, threads] = active_ == 1 ? program.alone : program.together;
+  if (tried) return threads.empty() ? nullptr : &threads;
+  tried = true;
+  std::vector<Noted<T>> all(static_cast<size_t>(active_));
+  for (int thread = 0; thread < active_; ++thread) {
+    Noted<T>& one = all[static_cast<size_t>(thread)];
+    for (int64_t room : {int64_t{0}, kMostNoted}) {  // they are counted first
+      Notes<T> notes{one.operations.data(), 0, room};
+      one.stops.clear();
+      notes_ = &notes, noting_ = &one;
+      work(thread, batch);
+      notes_ = nullptr, noting_ = nullptr;
+      if (notes.many > kMostNoted) return nullptr;
+      one.operations.resize(static_cast<size_t>(notes.many));
+    }
   }
-  program.unguarded = unguarded_ < 0 ? static_cast<int64_t>(noted.size()) : unguarded_;
-  program.noted = std::move(noted);
+  threads = std::move(all);
+  return &threads;
 }
 
 template <class T>
-void Plan<T>::work_noted(const Program<T>& program, const Batch& batch) {
-  const Operation<T>* op = program.noted.data();
-  const Operation<T>*const guarded = op + program.unguarded,
-                   *const end = op + program.noted.size();
-  for (; op < guarded; ++op) op->run(*op, batch);
-  if (op < end && !finite()) return;
-  for (; op < end; ++op) op->run(*op, batch);
+void Plan<T>::work_noted(const Noted<T>& noted, const Batch& batch) {
+  const Operation<T>*const first = noted.operations.data(), *op = first;
+  for (const typename Noted<T>::Stop& stop : noted.stops) {
+    for (; op < first + stop.at; ++op) op->run(*op, batch);
+    const Operation<T>* const after = op + stop.once;
+    if (stop.waits)
+      barrier_.wait(1, [&] {
+        for (const Operation<T>* o = op; o < after; ++o) o->run(*o, batch);
+      });
+    op = after;
+    if (stop.looks && !finite()) return;
+  }
+  for (const Operation<T>*const end = first + noted.operations.size(); op < end; ++op)
+    op->run(*op, batch);
 }
 
 // A thread's share of some rows or panels: a function of their number alone.
@@ -617,10 +682,13 @@ static std::pair<int64_t, int64_t> share_of(int64_t many, int thread, int thread
 }
 
 template <class T>
+int64_t Plan<T>::parts(const Ready<T>& call) const {
+  return call.by_panels ? kernels_.layout.panels(call.frame.cols) : call.frame.rows;
+}
+
+template <class T>
 void Plan<T>::share(const Ready<T>& call, const Batch& batch, int thread) {
-  int64_t many = call.by_panels ? kernels_.layout.panels(call.frame.cols)
-                                       : call.frame.rows;
-  auto [low, high] = share_of(many, thread, active_);
+  auto [low, high] = share_of(parts(call), thread, active_);
   if (low < high) execute(call, batch, thread, low, high);
 }
 

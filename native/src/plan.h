@@ -37,16 +37,30 @@ struct Ready : Call<T> {
   const Instruction* item = nullptr;
 };
 
-// Every call of a plan, for batches of one size. What they come down to on one thread is
-// noted in short steps, and done from there: of `noted`, the first `unguarded` come before
-// the look at the loss.
+// What a thread does in a step: its operations, and where, between them, it waits for the
+// others or looks whether the loss is finite. The next `once` operations where it waits are
+// for the thread that comes last.
+template <class T>
+struct Noted {
+  struct Stop {
+    int64_t at;
+    bool waits, looks;
+    int64_t once;
+  };
+  std::vector<Operation<T>> operations;
+  std::vector<Stop> stops;
+};
+
+// Every call of a plan, for batches of one size, and what they come down to in short steps:
+// noted the first time, and done from there.
 template <class T>
 struct Program {
   int64_t batch_rows = 0;  // 0: none yet
   std::vector<Ready<T>> calls;
-  std::vector<Operation<T>> noted;  // none where they would be too many
-  int64_t unguarded = 0;
-  bool looked_at = false;
+  struct {
+    bool tried = false;
+    std::vector<Noted<T>> threads;  // none where their operations would be too many
+  } alone, together;                // on one thread, on all
 };
 
 template <class T>
@@ -64,9 +78,12 @@ class Plan {
   void end(const std::vector<int>& kept);       // frees the rest; these can still be read
   void source(int number, const T* data, int64_t rows, int64_t cols);
   void batch_rows(int64_t rows);                // the N of what follows
-  // Runs every instruction once. In long steps `stop` is asked a few times a second; where
-  // it says so, the step is broken off before its first guarded instruction, and gives false.
-  bool step(const Batch& batch, const std::function<bool()>& stop = nullptr);
+  // Runs every instruction once a step. `next` gives each step's batch, or says false; some
+  // thread asks it when the step before is done. In long steps `stop` is asked a few times
+  // a second; where it says so, the step is broken off before its first guarded instruction.
+  void run(const std::function<bool(Batch&)>& next, const std::function<bool()>& stop = nullptr);
+  void step(const Batch& batch);
+  bool stopped() const { return stopped_.load(); }  // whether the last step was broken off
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }
   int64_t most_rows() const { return most_rows_; }
@@ -92,11 +109,18 @@ class Plan {
   double filled(int id) const;
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void check_rows(const Batch& batch) const;
+  double operations(const Batch& batch) const {
+    return work_a_row_ * static_cast<double>(batch.rows);
+  }
+  int threads_for(const Batch& batch) const;
+  void ready(const Batch& batch, const std::function<bool()>& stop);
+  void part(int thread, const Batch& batch);
   void work(int thread, const Batch& batch);
-  void note(Program<T>& program, const Batch& batch);
-  void work_noted(const Program<T>& program, const Batch& batch);
+  const std::vector<Noted<T>>* noted(const Batch& batch);
+  void work_noted(const Noted<T>& noted, const Batch& batch);
   bool finite() const { return guard_ < 0 || std::isfinite(base_[guard_][0]); }
   void ask(size_t place);
+  int64_t parts(const Ready<T>& call) const;
   void share(const Ready<T>& call, const Batch& batch, int thread);
   void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
   void execute(const Ready<T>& call, const Batch& batch, int thread, int64_t lo, int64_t hi) {
@@ -111,6 +135,7 @@ class Plan {
   int64_t most_rows_, batch_rows_;
   double work_a_row_;
   int active_ = 1;  // threads that take part in the present step
+  const std::vector<Noted<T>>* noted_ = nullptr;  // what they do, in short steps
   size_t asking_ends_ = 0;  // the instruction at whose barrier all threads agree to stop
   const std::function<bool()>* stop_ = nullptr;  // of a long step
   std::chrono::steady_clock::time_point asked_;
@@ -124,7 +149,7 @@ class Plan {
   bool takes_ = false;  // whether some instruction takes rows of the data
   size_t bytes_ = 0;
   Notes<T>* notes_ = nullptr;  // where operations are noted at present
-  int64_t unguarded_ = -1;     // of these notes, how many come before the first guarded one
+  Noted<T>* noting_ = nullptr; // whose notes these are
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;
   Team team_;

@@ -1,6 +1,8 @@
 #include "pool.h"
 
-#include <unistd.h>
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
 
 #include <algorithm>
 #include <new>
@@ -8,7 +10,18 @@
 namespace kb {
 
 namespace {
-constexpr int kSpins = 4000;  // some tens of microseconds
+constexpr int kSpins = 4000;       // some tens of microseconds
+constexpr int kTrial = 3;          // steps of a trial; the first wakes the threads up
+constexpr int kBetween = 20;       // steps from one trial to the next, at least
+constexpr double kShare = 0.01;    // of the time, that trials may cost
+constexpr double kAtFirst = 1e-3;  // seconds that they may cost before any is saved
+
+// How many forks lie between this process and the first; to ask the system each time for
+// the process's number would take longer than the work of a short step.
+unsigned forks = 0;
+#if !defined(_WIN32)  // which has none
+[[maybe_unused]] const int asked_to_count = pthread_atfork(nullptr, nullptr, [] { ++forks; });
+#endif
 
 inline void relax() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -19,18 +32,16 @@ inline void relax() {
 }
 }  // namespace
 
-void Barrier::wait(int members) {
-  if (members_ == 1) return;
-  unsigned round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(members, std::memory_order_acq_rel) + members == members_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.fetch_add(1, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) {
-      std::lock_guard<std::mutex> lock(mutex_);
-      awake_.notify_all();
-    }
-    return;
+void Barrier::release() {
+  arrived_.store(0, std::memory_order_relaxed);
+  round_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    awake_.notify_all();
   }
+}
+
+void Barrier::rest(unsigned round) {
   for (int k = 0; k < kSpins; ++k) {
     if (round_.load(std::memory_order_acquire) != round) return;
     relax();
@@ -41,28 +52,36 @@ void Barrier::wait(int members) {
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-void Pace::took(double seconds) {
-  constexpr int kTrial = 3;         // steps; the first wakes the threads up
-  constexpr double kLeast = 0.05;   // seconds between trials
-  constexpr double kShare = 0.01;   // of the time, that trials may cost
+Pace::Pace() : budget_(kAtFirst), last_(Clock::now()) {}
+
+void Pace::step() {
+  const Clock::time_point now = Clock::now();
+  const double seconds = std::chrono::duration<double>(now - last_).count();
+  last_ = now;
   if (trying_ == 0) {
     usual_ = usual_ == 0 ? seconds : std::min(seconds, usual_ * 1.02);
-    until_ -= seconds;
-    if (++steps_ > kTrial && until_ <= 0) trying_ = kTrial, tried_ = cost_ = 0;
+    if (cost_ == 0) cost_ = kTrial * usual_;  // as if one way took twice the time
+    budget_ = std::min(budget_ + kShare * usual_, kAtFirst + cost_);
+    if (++steps_ < kBetween || budget_ < cost_) return;
+    trying_ = kTrial;
+    tried_ = cost_ = 0;
     return;
   }
   if (trying_ < kTrial) tried_ = tried_ == 0 ? seconds : std::min(tried_, seconds);
   cost_ += std::max(0.0, seconds - usual_);
   if (--trying_ > 0) return;
-  if (tried_ < 0.95 * usual_) all_ = !all_, usual_ = tried_;
-  until_ = std::max(kLeast, cost_ / kShare);
+  budget_ -= cost_;
+  if (tried_ < 0.95 * usual_) {
+    all_ = !all_;
+    usual_ = tried_;
+  }
   steps_ = 0;
 }
 
 void Team::run(const std::function<void(int)>& work) {
   if (size_ == 1) return work(0);
-  if (!threads_.empty() && process_ != getpid()) forget();
-  process_ = getpid();
+  if (!threads_.empty() && forks_ != forks) forget();
+  forks_ = forks;
   while (static_cast<int>(threads_.size()) + 1 < size_) {
     int number = static_cast<int>(threads_.size()) + 1;
     threads_.emplace_back([this, number] { member(number); });
@@ -91,7 +110,7 @@ void Team::member(int number) {
 
 Team::~Team() {
   if (threads_.empty()) return;
-  if (process_ != getpid()) {
+  if (forks_ != forks) {
     forget();
     return;
   }

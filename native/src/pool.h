@@ -1,6 +1,7 @@
 // A team of threads that run the same function, and the barrier between its parts.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -14,10 +15,22 @@ namespace kb {
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
-  void wait(int members = 1);  // on behalf of so many of them
+  void wait(int members = 1) { wait(members, [] {}); }  // on behalf of so many of them
+  // The last one to come does `work` before all go on.
+  template <class Work>
+  void wait(int members, const Work& work) {
+    const unsigned round = round_.load(std::memory_order_acquire);
+    if (arrived_.fetch_add(members, std::memory_order_acq_rel) + members != members_)
+      return rest(round);
+    work();
+    release();
+  }
   int members() const { return members_; }
 
  private:
+  void rest(unsigned round);
+  void release();
+
   const int members_;
   std::atomic<int> arrived_{0};
   std::atomic<unsigned> round_{0};
@@ -30,16 +43,19 @@ class Barrier {
 // other processes come and go. Results do not depend on it.
 class Pace {
  public:
+  Pace();
   bool all() const { return trying_ > 0 ? !all_ : all_; }  // who takes the next step
-  void took(double seconds);                               // that step's time
+  void step();  // it is done; its time is counted from the end of the one before
 
  private:
+  using Clock = std::chrono::steady_clock;
   bool all_ = true;
-  int steps_ = 0;               // since the last trial
-  int trying_ = 0;              // steps of a trial to come
-  double usual_ = 0;            // the least time of late
-  double tried_ = 0, cost_ = 0; // of the trial: the least time, and all of it
-  double until_ = 0;            // seconds of work before the next trial
+  int steps_ = 0;                // since the last trial
+  int trying_ = 0;               // steps of a trial to come
+  double usual_ = 0;             // the least time of late
+  double tried_ = 0, cost_ = 0;  // of the trial: the least time, and all above the usual
+  double budget_;                // seconds that trials may cost by now
+  Clock::time_point last_;
 };
 
 // `size` threads, the caller being the first. Threads start at the first use.
@@ -60,7 +76,7 @@ class Team {
   void forget();  // after a fork, when the other threads are not there any more
 
   const int size_;
-  long process_ = 0;
+  unsigned forks_ = 0;  // before the threads were started
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;
   bool ending_ = false;

@@ -60,8 +60,9 @@ namespace {
 
 using namespace kb;
 
-constexpr double kBusy = 1e9;  // so much work a row that every plan is given its threads
-constexpr double kIdle = 0;    // so little that a step is done from notes
+// Operations of a step's products: so many that every plan is given its threads, and few
+// enough that a step is done from notes, on its threads or on one.
+constexpr double kLongStep = 1e9, kShortStep = 1e6, kLeastStep = 0;
 
 int failures = 0;
 
@@ -297,13 +298,20 @@ std::vector<T> numbers(const Grid& g) {
 template <class T>
 constexpr const char* kType = sizeof(T) == 4 ? "float" : "double";
 
+int64_t fewest_rows(const Case& c) {
+  int64_t fewest = 0;
+  for (const Run& r : c.runs) fewest = fewest > 0 ? std::min(fewest, r.rows) : r.rows;
+  return std::max<int64_t>(fewest, 1);
+}
+
 // A plan with what it reads; the data are held for as long as it.
 template <class T>
 class Ran {
  public:
-  Ran(const Kernels<T>& kernels, const Case& c, int threads)
+  // A plan with one thread is done from notes, others where `work` says so.
+  Ran(const Kernels<T>& kernels, const Case& c, int threads, double work = kLongStep)
       : plan_(kernels, c.buffers, c.code, c.guard, c.most_rows, threads,
-              threads == 1 ? kIdle : kBusy) {
+              (threads == 1 ? kLeastStep : work) / static_cast<double>(fewest_rows(c))) {
     for (const Grid& g : c.sources) data_.push_back(numbers<T>(g));
     for (size_t k = 0; k < data_.size(); ++k)
       plan_.source(static_cast<int>(k), data_[k].data(), c.sources[k].rows, c.sources[k].cols);
@@ -335,8 +343,9 @@ class Ran {
 };
 
 template <class T>
-std::vector<std::vector<T>> results(const Kernels<T>& kernels, const Case& c, int threads) {
-  Ran<T> ran(kernels, c, threads);
+std::vector<std::vector<T>> results(const Kernels<T>& kernels, const Case& c, int threads,
+                                    double work = kLongStep) {
+  Ran<T> ran(kernels, c, threads, work);
   auto set = [&](const Value& v) {
     if (!ran.set(v)) throw Broken(c.name + ": a value's shape");
   };
@@ -376,12 +385,13 @@ void test_case(const Kernels<T>& kernels, const std::string& set, const Case& c)
     if (!(off <= 1)) fail(name + ": value " + std::to_string(k) + " is " + std::to_string(off) +
                           " times as far off as allowed");
   }
-  for (int threads : {2, 3}) {
-    const auto together = results(kernels, c, threads);
-    for (size_t k = 0; k < alone.size(); ++k)
-      if (memcmp(alone[k].data(), together[k].data(), sizeof(T) * alone[k].size()) != 0)
-        fail(name + ": other bits with " + std::to_string(threads) + " threads");
-  }
+  for (double work : {kLongStep, kShortStep})
+    for (int threads : {2, 3}) {
+      const auto together = results(kernels, c, threads, work);
+      for (size_t k = 0; k < alone.size(); ++k)
+        if (memcmp(alone[k].data(), together[k].data(), sizeof(T) * alone[k].size()) != 0)
+          fail(name + ": other bits with " + std::to_string(threads) + " threads");
+    }
 }
 
 void test_cases(const std::vector<Case>& cases) {
