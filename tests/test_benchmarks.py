@@ -14,24 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.contenders import CONTENDERS, Contender, Ready
-from benchmarks.drop_in import (
-    OURS as DROP_IN,
-    SETS,
-    SHARED,
-    THEIRS,
-    TYPES,
-    Result,
-    Run,
-    drop_in,
-    one,
-    summary,
-)
 from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
 from benchmarks.steps import require_agreement
 from benchmarks.team import Refused
 from benchmarks.worker import Worker
-from threadpoolctl import threadpool_limits
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
@@ -157,30 +144,3 @@ def test_a_long_first_call_does_not_decide_how_many_are_timed() -> None:
         return 100.0 if len(calls) == 1 else 0.001 * number
 
     assert enough(run, 1.0) == 1000
-
-
-# ---------------------------------------------------------------- the drop-in
-
-
-def test_the_drop_in_s_losses_are_scikit_learn_s() -> None:
-    runs = (DROP_IN, "float64"), (DROP_IN, "dtype"), (THEIRS, "float64")
-    with threadpool_limits(1):  # on a busy machine theirs would wait for each other
-        losses = {run: one(*run, "digits", SHARED)[1] for run in runs}
-    assert losses[DROP_IN, "float64"] == pytest.approx(losses[THEIRS, "float64"], 1e-9)
-    assert losses[DROP_IN, "dtype"] != losses[THEIRS, "float64"]
-    assert losses[DROP_IN, "dtype"] == pytest.approx(losses[THEIRS, "float64"], 1e-2)
-
-
-def test_its_table_has_the_quickest_of_theirs() -> None:
-    seconds = {Run(DROP_IN, kind, 2): [1.0, 2.0, 3.0] for kind in TYPES}
-    seconds |= {Run(THEIRS, k, n): [4.0 * n] * 3 for k in TYPES[:2] for n in (1, 2)}
-    losses = dict.fromkeys(seconds, 0.5)
-    rows = summary([Result("digits", (5, 3), 0.5, seconds, losses)]).splitlines()[2:]
-    assert len(rows) == len(TYPES)
-    for row in rows:
-        assert "| 5 × 3 | 50% | default |" in row
-        assert "| 2.00 s | 4.00 s, threads: 1 | 2 (1.33 to 4) |" in row
-
-
-def test_sets_that_are_not_there_are_left_out(tmp_path: Path) -> None:
-    assert drop_in(1, [name for name in SETS if name != "digits"], tmp_path) == []

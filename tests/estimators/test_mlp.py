@@ -287,16 +287,15 @@ def test_ctrl_c_keeps_what_was_learned(
     iris: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = iris
-    epochs, real = [0], stochastic.shuffle
+    epochs, real = [0], stochastic.one_pass
 
-    def press(order: np.ndarray, random_state: Any) -> np.ndarray:
+    def press(*arguments: Any, **settings: Any) -> float:
         epochs[0] += 1
         if epochs[0] == 4:
             signal.raise_signal(signal.SIGINT)
-        shuffled: np.ndarray = real(order, random_state=random_state)
-        return shuffled
+        return real(*arguments, **settings)
 
-    monkeypatch.setattr(stochastic, "shuffle", press)
+    monkeypatch.setattr(stochastic, "one_pass", press)
     fitted = MLPClassifier(random_state=0)
     with pytest.warns(UserWarning, match="interrupted after 3 whole epochs"):
         fitted.fit(x, y)

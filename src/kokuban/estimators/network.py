@@ -259,7 +259,8 @@ def slope_by_input(problem: Problem) -> Compiled:
 
 @lru_cache(maxsize=64)
 def _template(problem: Problem, optimizer: Optimizer, dtype: str) -> Trainer:
-    unit = {EPSILON: constant(np.finfo(dtype).eps)}  # as a number no thread waits for it
+    # as a number in the plan: a symbol would be worked with before any row is
+    unit: dict[Expr, Expr] = {EPSILON: constant(np.finfo(dtype).eps)}
     (reported,) = substitute([problem.reported], unit)
     return Trainer(
         problem.objective,
