@@ -135,8 +135,8 @@ class Trainer:
             if self._native is None:
                 self.engine = "numpy"
         if self._native is not None and self._state is not None:
-            self._native.load(self._state)
             self._learned = [s for s in self._state.values if s not in set(self.slots)]
+            self._native.load(self._state)
             self._state = None
         return self._native
 
