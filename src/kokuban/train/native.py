@@ -23,10 +23,13 @@ BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
 
 @lru_cache(maxsize=32)
 def training_plan(
-    loss: Expr, sources: tuple[Symbol, ...], assigned: tuple[tuple[Symbol, Expr], ...]
+    loss: Expr,
+    sources: tuple[Symbol, ...],
+    assigned: tuple[tuple[Symbol, Expr], ...],
+    size: int,
 ) -> Plan:
     """The plan of a training program, kept for the next fit of the same network."""
-    return lower([loss], sources, dict(assigned))
+    return lower([loss], sources, dict(assigned), size)
 
 
 def native_for(
@@ -47,7 +50,7 @@ def native_for(
         reason = NO_COMPILER
     else:
         try:
-            plan = training_plan(settings[2], tuple(data), tuple(assigned.items()))
+            plan = training_plan(settings[2], tuple(data), tuple(assigned.items()), size)
             return Native(plan, list(assigned), settings, data, size, dtype, seed)
         except NotLowered as error:
             reason = str(error)
