@@ -125,6 +125,16 @@ def test_float32_begins_where_float64_does(name) -> None:
     assert np.array_equal(single, draw(initialiser).astype(np.float32))
 
 
+@pytest.mark.parametrize("shape", [(700, 300), (3, 70_000), (70_000, 1)])
+def test_draws_in_pieces_are_those_of_one_call(shape) -> None:
+    at_once = np.random.default_rng(0).normal(0, 0.3, shape)
+    np.testing.assert_array_equal(Normal(0.3)(np.random.default_rng(0), shape), at_once)
+    at_once = np.random.default_rng(0).uniform(-1, 2, shape)
+    np.testing.assert_array_equal(
+        Uniform(-1, 2)(np.random.default_rng(0), shape), at_once
+    )
+
+
 def test_short_names_take_the_usual_variant() -> None:
     assert named("he") == HeNormal()
     assert named("glorot") == GlorotUniform()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from numbers import Real
 from typing import Any, final
@@ -21,6 +21,8 @@ from kokuban.errors import SettingError, ShapeError, unknown
 from kokuban.shape import Shape, shape_of, show
 
 Array = npt.NDArray[Any]
+Blocks = Iterator[Array]
+DRAWN = 1 << 16  # numbers drawn in float64 at a time
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,36 @@ class Initialiser(ABC):
             raise SettingError(
                 f"Start values are floating numbers, such as float32, not {dtype!r}."
             )
-        return self._draw(rng, rows, columns).astype(dtype, copy=False)
+        values, done = np.empty((rows, columns), dtype), 0
+        for block in self._draw(rng, rows, columns):
+            values[done : done + len(block)] = block
+            done += len(block)
+        return values
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        """The values in float64."""
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        """The values in float64, some rows at a time."""
 
 
-def _normal(rng: np.random.Generator, variance: float, rows: int, columns: int) -> Array:
-    return rng.normal(0.0, math.sqrt(variance), (rows, columns))
+def _drawn(
+    draw: Callable[..., Array], a: float, b: float, rows: int, columns: int
+) -> Blocks:
+    """What draw(a, b, size) gives, some rows at a time: the same numbers as at once."""
+    together = max(1, DRAWN // columns)
+    for first in range(0, rows, together):
+        yield draw(a, b, (min(together, rows - first), columns))
 
 
-def _uniform(rng: np.random.Generator, variance: float, rows: int, columns: int) -> Array:
+def _normal(rng: np.random.Generator, std: float, rows: int, columns: int) -> Blocks:
+    return _drawn(rng.normal, 0.0, std, rows, columns)
+
+
+def _uniform(
+    rng: np.random.Generator, variance: float, rows: int, columns: int
+) -> Blocks:
     """Uniform on [-a, a]: its variance is a²/3."""
     a = math.sqrt(3 * variance)
-    return rng.uniform(-a, a, (rows, columns))
+    return _drawn(rng.uniform, -a, a, rows, columns)
 
 
 @final
@@ -70,8 +87,8 @@ class HeNormal(Initialiser):
     He et al., "Delving deep into rectifiers" (2015), arXiv:1502.01852, eq. 10.
     """
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return _normal(rng, 2 / rows, rows, columns)
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        return _normal(rng, math.sqrt(2 / rows), rows, columns)
 
 
 @final
@@ -79,7 +96,7 @@ class HeNormal(Initialiser):
 class HeUniform(Initialiser):
     """U(-a, a) with the variance 2/fan_in: a = √(6/fan_in). He et al. (2015), eq. 10."""
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _uniform(rng, 2 / rows, rows, columns)
 
 
@@ -92,8 +109,8 @@ class GlorotNormal(Initialiser):
     networks" (2010), eq. 12.
     """
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return _normal(rng, 2 / (rows + columns), rows, columns)
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        return _normal(rng, math.sqrt(2 / (rows + columns)), rows, columns)
 
 
 @final
@@ -101,7 +118,7 @@ class GlorotNormal(Initialiser):
 class GlorotUniform(Initialiser):
     """U(-a, a), a = √(6/(fan_in + fan_out)). Glorot and Bengio (2010), eq. 16."""
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _uniform(rng, 2 / (rows + columns), rows, columns)
 
 
@@ -114,8 +131,8 @@ class LeCunNormal(Initialiser):
     "Self-normalizing neural networks" (2017), arXiv:1706.02515.
     """
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return _normal(rng, 1 / rows, rows, columns)
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        return _normal(rng, math.sqrt(1 / rows), rows, columns)
 
 
 @final
@@ -133,11 +150,11 @@ class Orthogonal(Initialiser):
     def __post_init__(self) -> None:
         _require(self, "gain", "above 0", lambda x: x > 0)
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
         q, r = np.linalg.qr(tall)
         q *= np.where(np.diagonal(r) < 0, -1.0, 1.0)  # else QR's signs are not random
-        return self.gain * (q if rows >= columns else q.T)
+        yield self.gain * (q if rows >= columns else q.T)
 
 
 @final
@@ -145,8 +162,8 @@ class Orthogonal(Initialiser):
 class Zeros(Initialiser):
     """0 in every entry."""
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return np.zeros((rows, columns))
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        yield np.broadcast_to(0.0, (rows, columns))
 
 
 @final
@@ -154,8 +171,8 @@ class Zeros(Initialiser):
 class Ones(Initialiser):
     """1 in every entry."""
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return np.ones((rows, columns))
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        yield np.broadcast_to(1.0, (rows, columns))
 
 
 @final
@@ -168,8 +185,8 @@ class Constant(Initialiser):
     def __post_init__(self) -> None:
         _require(self, "value")
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return np.full((rows, columns), float(self.value))
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        yield np.broadcast_to(float(self.value), (rows, columns))
 
 
 @final
@@ -182,8 +199,8 @@ class Normal(Initialiser):
     def __post_init__(self) -> None:
         _require(self, "std", "of at least 0", lambda x: x >= 0)
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return rng.normal(0.0, self.std, (rows, columns))
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        return _normal(rng, self.std, rows, columns)
 
 
 @final
@@ -198,8 +215,8 @@ class Uniform(Initialiser):
         _require(self, "low")
         _require(self, "high", f"above low ({self.low})", lambda x: x > self.low)
 
-    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Array:
-        return rng.uniform(self.low, self.high, (rows, columns))
+    def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
+        return _drawn(rng.uniform, self.low, self.high, rows, columns)
 
 
 def _require(

@@ -14,7 +14,8 @@ from kokuban.errors import KokubanError
 from kokuban.expr import Expr, Symbol, is_number, number, order, plain, rebuild, written
 from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
 from kokuban.run.plan import BATCH, PRODUCTS, Argument, Instruction, Plan, Step, Target
-from kokuban.run.schedule import Group, Task, copied, scheduled
+from kokuban.run.schedule import Group, Task, copied, gradients_early, scheduled
+from kokuban.shape import Shape
 
 # What has no step of its own in a program; every other operation has one.
 WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
@@ -30,12 +31,14 @@ def lower(
     outputs: Sequence[Expr],
     sources: Sequence[Symbol] = (),
     assigned: Mapping[Symbol, Expr] | None = None,
+    rows: int = 1,
 ) -> Plan:
     """The plan that computes `outputs`, and gives symbols their new values.
 
     `sources` are the symbols whose rows are taken from the data, batch by batch; all
     other symbols are buffers. Symbols take new values only where the first output, the
-    loss, is finite. Raises NotLowered for what the engine cannot take.
+    loss, is finite. `rows` is how many a batch has: with many, memory is saved. Raises
+    NotLowered for what the engine cannot take.
     """
     both = [
         o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})
@@ -48,6 +51,7 @@ def lower(
     every, written_as = _expanded(plain([*outputs, *(assigned or {}).values()]))
     outputs, new_values = every[: len(outputs)], every[len(outputs) :]
     tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
+    gradients_early(tasks.all, rows)
     return _Emission(outputs, tasks.all, bool(assigned), written_as).plan
 
 
@@ -365,29 +369,34 @@ class _Emission:
         self.plan.instructions.append(item)
 
     def _share_memory(self) -> None:
-        """Pieces of memory for the buffers: shared where a barrier lies between."""
+        """Pieces of memory for the buffers: shared where a barrier lies between.
+
+        Within an instruction too, where what is there before is not read otherwise.
+        """
         plan = self.plan
-        phase, lives = 0, dict[int, tuple[int, int]]()
+        phase, users = 0, dict[int, dict[int, list[Instruction]]]()  # in each phase
         for item in plan.instructions:
             phase += item.barrier
-            for k in (*item.results, *item.operands):
-                lives[k] = (lives.get(k, (phase, phase))[0], phase)
+            for k in {*item.results, *item.operands}:
+                users.setdefault(k, {}).setdefault(phase, []).append(item)
         passing = {
             k
             for k, b in enumerate(plan.buffers)
-            if k in lives and b.args and k not in plan.outputs
+            if k in users and b.args and k not in plan.outputs
         }
-        free: dict[tuple[object, ...], list[tuple[int, int]]] = {}
-        for k in range(len(plan.buffers)):
-            plan.memory.append(k)
-        for k in sorted(passing, key=lambda k: lives[k][0]):
-            begin, end = lives[k]
-            held = free.setdefault(plan.buffers[k].shape, [])
-            usable = [piece for piece in held if piece[1] < begin]
-            if usable:
-                held.remove(usable[0])
-                plan.memory[k] = usable[0][0]
-            held.append((plan.memory[k], end))
+        plan.memory = list(range(len(plan.buffers)))
+        held: dict[Shape, list[int]] = {}  # the last buffer in each piece
+        for k in sorted(passing, key=lambda k: min(users[k])):
+            begin, pieces = min(users[k]), held.setdefault(plan.buffers[k].shape, [])
+            maker = users[k][begin][0]
+            for old in pieces:
+                end = max(users[old])
+                alone = users[old][end] == [maker] and maker.in_place(old, k)
+                if end < begin or (end == begin and alone):
+                    pieces.remove(old)
+                    plan.memory[k] = plan.memory[old]
+                    break
+            pieces.append(k)
 
 
 class _Program:

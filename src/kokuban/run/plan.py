@@ -15,6 +15,7 @@ BATCH = "N"  # the dimension of the samples
 
 PRODUCTS = ("matmul", "matmul_ta", "matmul_tb")
 FEEDS = (*PRODUCTS, "sum_rows", "sum_all")  # go on into a program
+STORED = ("full", "row", "column", "scalar")  # places of operands
 Argument = tuple[str, int, float]  # place, index of a register or operand, number
 Target = tuple[bool, int]  # whether it is stored; index of the result or register
 
@@ -63,6 +64,22 @@ class Instruction:
         """How threads divide it; the same partition gives a thread the same rows."""
         has_program = self.code == "entries" or self.code in FEEDS
         return divided(self.frame, has_program and not any(s.tall for s in self.steps))
+
+    def in_place(self, operand: int, result: int) -> bool:
+        """Whether a result can lie where an operand does: entry i needs only entry i."""
+        at = {k for k, place in enumerate(self.operands) if place == operand}
+        factors = 2 if self.code in PRODUCTS else int(self.code in FEEDS)
+        if at & {*range(factors), self.start}:
+            return False
+        to = (True, self.results.index(result))
+        written = [k for k, s in enumerate(self.steps) if s.to == to]
+        read = [
+            (k, place)
+            for k, s in enumerate(self.steps)
+            for place, index, _ in (s.a, s.b, s.c)
+            if place in STORED and index in at
+        ]
+        return bool(written) and all(p == "full" and k <= written[0] for k, p in read)
 
 
 def divided(frame: Shape, entrywise: bool) -> tuple[str, Dim]:

@@ -9,12 +9,15 @@ overwrite what they may still read.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kokuban.expr import Expr, Symbol
-from kokuban.run.plan import BATCH, divided
+from kokuban.run.plan import BATCH, divided, sized
 from kokuban.shape import SCALAR, Dim, Shape
+
+MANY = 1 << 18  # numbers of an activation that is worth a barrier
+FEWER = 4  # times as many as in the gradient that it is kept for
 
 MOST_TASKS = 40  # of one group
 MOST_VALUES = 24  # of one group: each takes a register at most
@@ -33,7 +36,7 @@ class Task:
     frame    the shape that it runs over
     gives    the node whose value it is; None for a copy
     reads    what it reads, and whether row i needs only row i
-    kept     whether its value is asked for
+    kept     whether its value is asked for, or wanted early
     target   the symbol that takes the value, once nobody reads the old one
     after    values that must be there, for all threads, before it runs
     needs    what it reads or waits for, and whether row i needs only row i
@@ -69,6 +72,64 @@ def copied(node: Expr, target: Symbol, after: tuple[Expr, ...]) -> Task:
     task = Task("entry", "copy", node.shape, node, None, [(node, True)])
     task.give_to(target, after)
     return task
+
+
+def gradients_early(tasks: Sequence[Task], rows: int) -> None:
+    """Let small gradients of weights be there before what can lie where activations do.
+
+    H, N×m, is kept for a gradient HᵀΔ until the loss is known to be finite, and what is
+    worked out from H meanwhile, such as ΔWᵀ ⊙ f'(H), lies beside it. If HᵀΔ is stored
+    first, it takes H's place. That costs a barrier, so it is for large H and small HᵀΔ.
+    """
+    makers, readers = _makers(tasks), _readers(tasks)
+    last = [t for t in tasks if t.target is not None]
+    for h in makers:
+        if h.shape[0] != BATCH or rows * sized(h.shape[1]) < MANY:
+            continue
+        products = [t for t in readers.get(h, ()) if t.code == "matmul_ta"]
+        before = _ancestors(products, makers).union(products)
+        rest = [t for t in readers.get(h, ()) if t not in before]
+        before |= _ancestors(rest, makers).union(rest)
+        small = all(FEWER * sized(t.frame[1]) < rows for t in products)
+        aligned = all(t.kind == "entry" and (h, True) in t.reads for t in rest)
+        if products and rest and small and aligned and not before.intersection(last):
+            for p in products:
+                p.kept = True
+                _wait(rest, p)
+            for t in rest:  # a step can be broken off up to the first new value
+                _wait(last, t)
+
+
+def _wait(tasks: Sequence[Task], other: Task) -> None:
+    """Let tasks wait until all threads have done their part of another."""
+    for t in tasks:
+        t.needs = [*t.needs, (other.node, False)]
+
+
+def _makers(tasks: Sequence[Task]) -> dict[Expr, Task]:
+    """Who gives each value."""
+    return {t.gives: t for t in tasks if t.gives is not None}
+
+
+def _readers(tasks: Sequence[Task]) -> dict[Expr, list[Task]]:
+    """Who reads each value."""
+    readers: dict[Expr, list[Task]] = {}
+    for t in tasks:
+        for n, _ in t.reads:
+            readers.setdefault(n, []).append(t)
+    return readers
+
+
+def _ancestors(tasks: Sequence[Task], makers: Mapping[Expr, Task]) -> set[Task]:
+    """What must be done before any of them."""
+    found: set[Task] = set()
+    following = list(tasks)
+    while following:
+        for n, _ in following.pop().needs:
+            if n in makers and makers[n] not in found:
+                found.add(makers[n])
+                following.append(makers[n])
+    return found
 
 
 @dataclass(eq=False, slots=True)
@@ -131,11 +192,7 @@ class _Schedule:
     def __init__(self, tasks: Sequence[Task]) -> None:
         self.groups: list[Group] = []
         self._number = {t: k for k, t in enumerate(tasks)}
-        self._maker = {t.gives: t for t in tasks if t.gives is not None}
-        self._readers: dict[Expr, list[Task]] = {}
-        for t in tasks:
-            for n, _ in t.reads:
-                self._readers.setdefault(n, []).append(t)
+        self._maker, self._readers = _makers(tasks), _readers(tasks)
         self._awaited = self._made_of({n for t in tasks for n in t.after})
         self._missing: dict[Task, set[Task]] = {t: self._before(t) for t in tasks}
         self._later: dict[Task, list[Task]] = {t: [] for t in tasks}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -16,6 +17,7 @@ from kokuban.expr import Const, Expr, Size, Symbol
 from kokuban.run.plan import Instruction, Plan, sized
 from kokuban.run.threads import obey_threadpoolctl
 
+LARGE = 1 << 20  # bytes that are worth giving back to the system
 PLACES = ("temporary", "tall", "full", "row", "column", "scalar", "number")
 
 
@@ -44,6 +46,25 @@ def instruction_set() -> str:
             f"{', '.join(have)}."
         )
     return wanted
+
+
+@cache
+def _trim() -> Any:
+    """The C library's call that gives freed memory back, or None where it needs none."""
+    try:
+        return getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except (OSError, TypeError):  # a system without such libraries
+        return None
+
+
+def give_back(size: int) -> None:
+    """Let the system have memory again of which `size` bytes were freed.
+
+    glibc keeps a block for later unless it was of a size it had not met before; a large
+    one would lie beside its copy for the whole of a training run.
+    """
+    if size >= LARGE and (trim := _trim()) is not None:
+        trim(0)
 
 
 class Machine:
@@ -89,10 +110,15 @@ class Machine:
             self._engine.get(self._place[s], found[s])
         return found
 
-    def end(self, symbols: Sequence[Symbol]) -> dict[Symbol, np.ndarray]:
-        """The values that symbols have now; all other memory is freed before."""
+    def end(self, symbols: Sequence[Symbol]) -> None:
+        """Free all memory but that of symbols, whose values can still be had."""
         self._engine.end([self._place[s] for s in symbols])
-        return self.get(symbols)
+
+    @property
+    def bytes(self) -> int:
+        """What the buffers take, and the threads' scratch memory."""
+        found: int = self._engine.bytes
+        return found
 
     def forward(self, symbol: Symbol, x: np.ndarray) -> np.ndarray:
         """The first output for all rows of x, as many at a time as the plan holds.

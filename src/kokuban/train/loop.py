@@ -135,15 +135,15 @@ class Trainer:
             if self._native is None:
                 self.engine = "numpy"
         if self._native is not None and self._state is not None:
-            self._native.load(self._state)
             self._learned = [s for s in self._state.values if s not in set(self.slots)]
+            self._native.load(self._state)
             self._state = None
         return self._native
 
-    def plan(self, sources: Sequence[Symbol]) -> Plan:
-        """The instructions of a step whose batches are rows of `sources`."""
+    def plan(self, sources: Sequence[Symbol], size: int) -> Plan:
+        """The instructions of a step whose batches are `size` rows of `sources`."""
         assigned = zip(self._assigned, self._outputs[1:], strict=True)
-        return training_plan(self._outputs[0], tuple(sources), tuple(assigned))
+        return training_plan(self._outputs[0], tuple(sources), tuple(assigned), size)
 
     def step(self, batch: Mapping[Symbol, np.ndarray], rate: float) -> float:
         """One update from one batch; the loss before it.

@@ -292,14 +292,15 @@ class Model:
         self.history = run.history
         return run.history
 
-    def plan(self, optimizer: Optimizer | None = None) -> Plan:
+    def plan(self, optimizer: Optimizer | None = None, batch_size: int = 32) -> Plan:
         """The native engine's instructions for a training step; `print` shows them.
 
+        Where a batch is large, a step has a few barriers more and takes less memory.
         Raises NotLowered where the engine cannot take the model.
         """
         settings = Settings(optimizer or SGD(0.1), 1, 1, 0, False, None, None, None)
         trainer = self._trainer(settings, False, "auto")
-        return trainer.plan([*self.network.inputs, *self.network.targets])
+        return trainer.plan([*self.network.inputs, *self.network.targets], batch_size)
 
     def _trainer(self, settings: Settings, weighted: bool, engine: str) -> Trainer:
         loss = self.network.weighted if weighted else self.network.loss

@@ -14,7 +14,7 @@ from kokuban.run.compiled import NO_COMPILER, say_on_numpy
 from kokuban.run.lower import NotLowered, lower
 from kokuban.run.plan import Plan
 from kokuban.run.threads import num_threads
-from kokuban.run.vm import Machine, native
+from kokuban.run.vm import Machine, give_back, native
 from kokuban.train.state import State
 
 Arrays = dict[Symbol, np.ndarray]
@@ -23,10 +23,13 @@ BOUT = 0.05  # seconds in native code between two looks at Ctrl-C
 
 @lru_cache(maxsize=32)
 def training_plan(
-    loss: Expr, sources: tuple[Symbol, ...], assigned: tuple[tuple[Symbol, Expr], ...]
+    loss: Expr,
+    sources: tuple[Symbol, ...],
+    assigned: tuple[tuple[Symbol, Expr], ...],
+    size: int,
 ) -> Plan:
     """The plan of a training program, kept for the next fit of the same network."""
-    return lower([loss], sources, dict(assigned))
+    return lower([loss], sources, dict(assigned), size)
 
 
 def native_for(
@@ -47,7 +50,7 @@ def native_for(
         reason = NO_COMPILER
     else:
         try:
-            plan = training_plan(settings[2], tuple(data), tuple(assigned.items()))
+            plan = training_plan(settings[2], tuple(data), tuple(assigned.items()), size)
             return Native(plan, list(assigned), settings, data, size, dtype, seed)
         except NotLowered as error:
             reason = str(error)
@@ -84,26 +87,43 @@ class Native:
         return self._key == (tuple(data), size)
 
     def load(self, state: State) -> None:
-        """Take over from where training stands."""
-        self._machine.set(state.values)
-        changing = set(self._assigned)
-        self._rest = {s: v for s, v in state.values.items() if s not in changing}
+        """Take over from where training stands.
+
+        Each value that steps change is taken out of `state` once the engine has it, so
+        that no second copy of all is there. If this is broken off they are put back.
+        """
+        values, changing = state.values, set(self._assigned)
+        self._rest = {s: v for s, v in values.items() if s not in changing}
+        self._machine.set(self._rest)
+        try:
+            for s in self._assigned:
+                self._machine.set({s: values[s]})
+                give_back(values.pop(s).nbytes)
+        except BaseException:
+            values |= self._machine.get([s for s in self._assigned if s not in values])
+            raise
         self.steps = state.step
 
-    def values(self, symbols: Iterable[Symbol]) -> dict[Symbol, np.ndarray]:
+    def values(self, symbols: Iterable[Symbol]) -> Arrays:
         """Copies of the values that symbols have now."""
-        return self._values(symbols, self._machine.get)
-
-    def end(self, symbols: Iterable[Symbol]) -> dict[Symbol, np.ndarray]:
-        """The values that symbols have now; no step can follow."""
-        return self._values(symbols, self._machine.end)
-
-    def _values(
-        self, symbols: Iterable[Symbol], get: Callable[[list[Symbol]], Arrays]
-    ) -> Arrays:
         asked = list(symbols)
-        found = get([s for s in asked if s not in self._rest])
+        found = self._machine.get([s for s in asked if s not in self._rest])
         return {s: self._rest[s] if s in self._rest else found[s] for s in asked}
+
+    def end(self, symbols: Iterable[Symbol]) -> Arrays:
+        """The values that symbols have now; no step can follow.
+
+        The engine's memory is freed before, and of each value once it is taken out.
+        """
+        asked = list(symbols)
+        left = [s for s in asked if s not in self._rest]
+        self._machine.end(left)
+        give_back(self._machine.bytes)
+        while left:
+            self._rest |= self._machine.get(left[:1])
+            self._machine.end(left[1:])
+            give_back(self._rest[left.pop(0)].nbytes)
+        return self.values(asked)
 
     def state(self) -> State:
         """Where training stands now."""

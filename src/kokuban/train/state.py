@@ -1,6 +1,5 @@
 """Where training stands."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,4 +12,4 @@ class State:
     """Where training stands: whole steps done, and the values they left."""
 
     step: int
-    values: Mapping[Symbol, np.ndarray]
+    values: dict[Symbol, np.ndarray]
