@@ -541,6 +541,7 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
     ready(batch, stop);
     stopped_.store(false);
     const bool paced = team_.size() > 1 && operations(batch) >= kSmall;
+    if (paced) pace_.begin();
     auto proceed = [&]() noexcept {
       if (paced) pace_.step();
       try {

@@ -6,15 +6,18 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace kb {
 
 namespace {
 constexpr int kSpins = 4000;       // some tens of microseconds
+constexpr int kFirst = 4;          // steps of which the last one counts only: caches are cold
+constexpr int kLate = 16;          // steps over which a mean goes back, about
 constexpr int kTrial = 3;          // steps of a trial; the first wakes the threads up
-constexpr int kBetween = 20;       // steps from one trial to the next, at least
+constexpr int kBetween = 10;       // steps from one trial to the next, at least
 constexpr double kShare = 0.01;    // of the time, that trials may cost
-constexpr double kAtFirst = 1e-3;  // seconds that they may cost before any is saved
+constexpr double kAtFirst = 3e-3;  // seconds that they may cost before any is saved
 
 // How many forks lie between this process and the first; to ask the system each time for
 // the process's number would take longer than the work of a short step.
@@ -52,29 +55,35 @@ void Barrier::rest(unsigned round) {
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Pace::Pace() : budget_(kAtFirst), last_(Clock::now()) {}
+Pace::Pace() : budget_(kAtFirst) {}
+
+double Pace::since() {
+  const Clock::time_point before = std::exchange(last_, Clock::now());
+  return std::chrono::duration<double>(last_ - before).count();
+}
+
+void Pace::begin() { since(); }
 
 void Pace::step() {
-  const Clock::time_point now = Clock::now();
-  const double seconds = std::chrono::duration<double>(now - last_).count();
-  last_ = now;
-  if (trying_ == 0) {
-    usual_ = usual_ == 0 ? seconds : std::min(seconds, usual_ * 1.02);
-    if (cost_ == 0) cost_ = kTrial * usual_;  // as if one way took twice the time
-    budget_ = std::min(budget_ + kShare * usual_, kAtFirst + cost_);
-    if (++steps_ < kBetween || budget_ < cost_) return;
-    trying_ = kTrial;
-    tried_ = cost_ = 0;
-    return;
-  }
-  if (trying_ < kTrial) tried_ = tried_ == 0 ? seconds : std::min(tried_, seconds);
-  cost_ += std::max(0.0, seconds - usual_);
+  const double seconds = since();
+  if (trying_ > 0) return tried(seconds);
+  double& mean = mean_[all_];
+  const double other = mean_[!all_];
+  mean = mean == 0 || (other == 0 && steps_ < kFirst) ? seconds : mean + (seconds - mean) / kLate;
+  if (other == 0) cost_ = kTrial * mean;  // as if the other way took twice the time
+  budget_ = std::min(budget_ + kShare * seconds, kAtFirst + cost_);
+  if (other > 0 && other < 0.95 * mean) all_ = !all_;
+  if (++steps_ < kBetween || budget_ < cost_) return;
+  trying_ = kTrial;
+  tried_ = cost_ = 0;
+}
+
+void Pace::tried(double seconds) {
+  if (trying_ < kTrial) tried_ += seconds / (kTrial - 1);
+  cost_ += std::max(0.0, seconds - mean_[all_]);
   if (--trying_ > 0) return;
+  mean_[!all_] = tried_;
   budget_ -= cost_;
-  if (tried_ < 0.95 * usual_) {
-    all_ = !all_;
-    usual_ = tried_;
-  }
   steps_ = 0;
 }
 

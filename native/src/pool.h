@@ -39,21 +39,26 @@ class Barrier {
   std::condition_variable awake_;
 };
 
-// Whether one thread or the whole team is quicker at a step, tried again and again, as
-// other processes come and go. Results do not depend on it.
+// Whether one thread or the whole team is quicker at a step: whichever took less time on
+// average of late. The other is tried again and again, as other processes come and go.
+// Results do not depend on it.
 class Pace {
  public:
   Pace();
   bool all() const { return trying_ > 0 ? !all_ : all_; }  // who takes the next step
-  void step();  // it is done; its time is counted from the end of the one before
+  void begin();  // of a run of steps
+  void step();   // it is done; its time is counted from the end of the one before
 
  private:
   using Clock = std::chrono::steady_clock;
+  double since();
+  void tried(double seconds);
+
   bool all_ = true;
+  double mean_[2] = {0, 0};      // seconds of a step of late: of one thread's, of all threads'
   int steps_ = 0;                // since the last trial
   int trying_ = 0;               // steps of a trial to come
-  double usual_ = 0;             // the least time of late
-  double tried_ = 0, cost_ = 0;  // of the trial: the least time, and all above the usual
+  double tried_ = 0, cost_ = 0;  // of the trial: the mean, and what it took above the usual
   double budget_;                // seconds that trials may cost by now
   Clock::time_point last_;
 };
