@@ -371,7 +371,7 @@ class _Emission:
     def _share_memory(self) -> None:
         """Pieces of memory for the buffers: shared where a barrier lies between.
 
-        Within an instruction too, where what is there before is not read otherwise.
+        Within an instruction too, where no other thread reads what was there before.
         """
         plan = self.plan
         phase, users = 0, dict[int, dict[int, list[Instruction]]]()  # in each phase
@@ -390,9 +390,10 @@ class _Emission:
             begin, pieces = min(users[k]), held.setdefault(plan.buffers[k].shape, [])
             maker = users[k][begin][0]
             for old in pieces:
-                end = max(users[old])
-                alone = users[old][end] == [maker] and maker.in_place(old, k)
-                if end < begin or (end == begin and alone):
+                end, own = max(users[old]), len(users[old]) == 1  # its rows, a thread's
+                last = users[old][end]
+                fits = last[-1] is maker and (own or len(last) == 1)
+                if end < begin or (end == begin and fits and maker.in_place(old, k)):
                     pieces.remove(old)
                     plan.memory[k] = plan.memory[old]
                     break

@@ -306,15 +306,21 @@ class _Schedule:
         """Whether it can go on in a group, and is of use there."""
         return group.admits(task) and self._free(task) and self._useful(task)
 
-    def _leads(self, task: Task, group: Group) -> bool:
-        """Whether it can run with a group, one of whose tasks then can use it."""
-        first = group.first
+    def _leads(
+        self, task: Task, group: Group, done: frozenset[Task] = frozenset()
+    ) -> bool:
+        """Whether it can run with a group, one of whose tasks then can use it.
+
+        That may take some steps, as from H to 1 - H² and to what is multiplied by that.
+        """
+        first, done = group.first, done | {task}
         if task.kind != "entry" or task.partition != first.partition:
             return False
         if first.kind == "alone" or task.frame != first.frame or task.gives is None:
             return False
         return self._free(task) and any(
-            group.admits(r) and self._within_reach(r, frozenset((task,)))
+            self._within_reach(r, done)
+            and (group.admits(r) or self._leads(r, group, done))
             for r in self._readers.get(task.gives, ())
         )
 

@@ -50,11 +50,13 @@ def instruction_set() -> str:
 
 @cache
 def _trim() -> Any:
-    """The C library's call that gives freed memory back, or None where it needs none."""
+    """The C library's call that gives freed memory back, or None where it has none."""
     try:
-        return getattr(ctypes.CDLL(None), "malloc_trim", None)
-    except (OSError, TypeError):  # a system without such libraries
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):
         return None
+    trim.argtypes = (ctypes.c_size_t,)
+    return trim
 
 
 def give_back(size: int) -> None:

@@ -1,0 +1,170 @@
+"""What a plan's buffers take, and that sharing them changes no result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kokuban as kb
+from kokuban.run import schedule
+from kokuban.run.plan import Plan
+from kokuban.run.vm import Machine, native
+from kokuban.train.native import training_plan
+
+pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
+
+STEPS = 8  # of an epoch, whose data are held
+COPIES = {kb.optim.SGD(0.05): 1, kb.optim.Momentum(0.05): 2, kb.optim.Adam(0.001): 3}
+LARGE = [
+    ((784, 1024, 1024, 10), 256),
+    ((784, 2048, 2048, 10), 1024),
+    ((784, 1024, 1024, 1024, 10), 1024),
+    ((64, 512, 512, 512, 512, 10), 4096),
+    ((100, 3000, 2), 500),
+]
+SMALL = [
+    ((4, 16, 3), 16),
+    ((64, 32, 10), 32),
+    ((64, 64, 64, 10), 128),
+    ((100, 256, 256, 10), 200),
+    ((784, 1024, 1024, 10), 64),
+]
+
+
+def model(sizes: tuple[int, ...], activation: kb.nn.Layer) -> kb.Model:
+    layers: list[kb.nn.Layer] = []
+    for a, b in pairwise(sizes):
+        layers += [kb.nn.Affine(a, b), activation]
+    return kb.Model(kb.nn.Sequential(*layers[:-1]), loss="softmax_cross_entropy")
+
+
+def barriers(plan: Plan) -> int:
+    return sum(item.barrier for item in plan.instructions)
+
+
+# ---------------------------------------------------------------- how much
+
+
+@pytest.mark.parametrize("optimizer", COPIES, ids=repr)
+@pytest.mark.parametrize("activation", [kb.nn.ReLU(), kb.nn.Tanh(), kb.nn.Sigmoid()])
+@pytest.mark.parametrize(("sizes", "rows"), LARGE)
+def test_large_buffers_are_few(
+    sizes: tuple[int, ...],
+    rows: int,
+    activation: kb.nn.Layer,
+    optimizer: kb.optim.Optimizer,
+) -> None:
+    plan = model(sizes, activation).plan(optimizer, rows)
+    weights = COPIES[optimizer] * sum((a + 1) * b for a, b in pairwise(sizes))
+    data = STEPS * rows * (sizes[0] + sizes[-1])
+    least = 4 * (weights + rows * sum(sizes) + data)
+    took = Machine(plan, np.float32, rows).bytes + 4 * data
+    assert took <= 1.2 * least
+
+
+@pytest.mark.parametrize("rows", [64, 1024])
+def test_what_follows_lies_where_the_activation_was(rows: int) -> None:
+    plan = model((784, 2048, 2048, 10), kb.nn.ReLU()).plan(batch_size=rows)
+    wide = {
+        m
+        for b, m in zip(plan.buffers, plan.memory, strict=True)
+        if b.shape == ("N", 2048)
+    }
+    assert len(wide) == (4 if rows == 64 else 3)
+
+
+def test_a_derivative_is_taken_on_the_product() -> None:
+    plan = model((7, 19, 19, 3), kb.nn.Tanh()).plan()
+    wide = {
+        m for b, m in zip(plan.buffers, plan.memory, strict=True) if b.shape == ("N", 19)
+    }
+    assert len(wide) == 4  # an activation and a gradient of each layer, no product
+
+
+# ---------------------------------------------------------------- barriers
+
+
+@pytest.mark.parametrize("optimizer", COPIES, ids=repr)
+@pytest.mark.parametrize(("sizes", "rows"), SMALL)
+def test_small_nets_have_two_barriers(
+    sizes: tuple[int, ...], rows: int, optimizer: kb.optim.Optimizer
+) -> None:
+    assert barriers(model(sizes, kb.nn.ReLU()).plan(optimizer, rows)) == 2
+
+
+@pytest.mark.parametrize("optimizer", COPIES, ids=repr)
+def test_a_step_can_be_broken_off_until_its_last_barrier(
+    optimizer: kb.optim.Optimizer,
+) -> None:
+    plan = model((784, 2048, 2048, 10), kb.nn.ReLU()).plan(optimizer, 1024)
+    assert barriers(plan) == 3
+    guarded = [item.guarded for item in plan.instructions]
+    last = max(k for k, item in enumerate(plan.instructions) if item.barrier)
+    assert not any(guarded[:last])
+
+
+# ---------------------------------------------------------------- results
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each gradient comes early, however small its net."""
+    training_plan.cache_clear()
+    monkeypatch.setattr(schedule, "MANY", 1)
+    monkeypatch.setattr(schedule, "FEWER", 0)
+    yield
+    training_plan.cache_clear()
+
+
+NETS: dict[str, list[kb.nn.Layer]] = {
+    "relu": [kb.nn.ReLU(), kb.nn.Affine(19, 19), kb.nn.ReLU()],
+    "tanh": [kb.nn.Tanh(), kb.nn.Affine(19, 19), kb.nn.Sigmoid()],
+    "gelu": [kb.nn.GELU(), kb.nn.Affine(19, 19), kb.nn.ELU()],
+    "residual": [kb.nn.Residual(kb.nn.Affine(19, 19), kb.nn.Tanh()), kb.nn.ReLU()],
+    "norms": [kb.nn.BatchNorm(19), kb.nn.ReLU(), kb.nn.LayerNorm(19), kb.nn.Tanh()],
+    "dropout": [kb.nn.ReLU(), kb.nn.Dropout(0.3)],
+}
+OPTIMIZERS = [
+    kb.optim.SGD(0.05, weight_decay=0.01),
+    kb.optim.Momentum(0.02, clip_norm=0.5),
+    kb.optim.Adam(0.003),
+]
+
+
+def trained(inner: list[kb.nn.Layer], **how: Any) -> list[np.ndarray]:
+    rng = np.random.default_rng(1)
+    x, t = rng.normal(size=(150, 7)), rng.integers(0, 3, 150)
+    net = kb.nn.Sequential(kb.nn.Affine(7, 19), *inner, kb.nn.Affine(19, 3))
+    made = kb.Model(net, loss="softmax_cross_entropy", dtype=np.float64)
+    made.fit(x, t, epochs=5, batch_size=64, seed=3, **how)
+    return [made.values[s] for s in made.network.values]
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
+@pytest.mark.parametrize("name", NETS)
+def test_results_are_the_reference_s(name: str, optimizer: kb.optim.Optimizer) -> None:
+    reference = trained(NETS[name], optimizer=optimizer, engine="numpy")
+    found = []
+    try:
+        for threads in (1, 2, 4):
+            kb.set_num_threads(threads)
+            found.append(trained(NETS[name], optimizer=optimizer, engine="native"))
+    finally:
+        kb.set_num_threads(None)
+    for a, *mine in zip(reference, *found, strict=True):
+        np.testing.assert_allclose(mine[0], a, rtol=1e-9, atol=1e-9)
+        assert all(np.array_equal(mine[0], b) for b in mine)
+
+
+@pytest.mark.usefixtures("always")
+def test_gradients_do_come_early() -> None:
+    sizes, relu = (7, 19, 17, 3), kb.nn.ReLU()
+    plan = model(sizes, relu).plan(batch_size=64)
+    assert barriers(plan) > 2
+    batch = [m for b, m in zip(plan.buffers, plan.memory, strict=True) if "N" in b.shape]
+    assert len(set(batch)) < len(batch)
