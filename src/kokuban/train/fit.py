@@ -18,7 +18,8 @@ from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, Trainer, batches, one_pass, shuffled
+from kokuban.train.loop import Arrays, Trainer, batches, one_pass
+from kokuban.train.orders import Orders
 from kokuban.train.progress import Bar
 from kokuban.train.state import State
 from kokuban.train.stopping import EarlyStopping, Watch
@@ -86,12 +87,13 @@ class Run:
     def go(self) -> Mapping[Symbol, np.ndarray]:
         """Train to the end, or until stopped; the values to keep."""
         per_epoch = len(batches(self.rows, self.settings.batch_size))
-        done = self.epoch * per_epoch + self.position
-        with Bar(self.settings.epochs, per_epoch, done, self.show) as bar:
+        done, s = self.epoch * per_epoch + self.position, self.settings
+        orders = Orders(self.rows, s.seed, s.epochs, s.shuffle)
+        with orders, Bar(s.epochs, per_epoch, done, self.show) as bar:
             try:
                 with Interrupt() as interrupt:
                     while self.epoch < self.settings.epochs and not self._stopped():
-                        self._one_epoch(bar, per_epoch, interrupt)
+                        self._one_epoch(orders, bar, per_epoch, interrupt)
                         interrupt.here()
             except KeyboardInterrupt:
                 self._interrupted()
@@ -104,11 +106,11 @@ class Run:
     def _stopped(self) -> bool:
         return self.history.stopped in ("early stopping", "callback")
 
-    def _one_epoch(self, bar: Bar, per_epoch: int, interrupt: Interrupt) -> None:
+    def _one_epoch(
+        self, orders: Orders, bar: Bar, per_epoch: int, interrupt: Interrupt
+    ) -> None:
         began, s = time.perf_counter(), self.settings
-        order = (
-            shuffled(self.rows, s.seed, self.epoch) if s.shuffle else np.arange(self.rows)
-        )
+        order = orders.of(self.epoch)
 
         def rate(step: int) -> float:
             samples, total = self.epoch * self.rows, s.epochs * per_epoch

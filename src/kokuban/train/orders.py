@@ -1,0 +1,55 @@
+"""The order of the rows in each epoch."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+import numpy as np
+
+from kokuban.run.threads import num_threads
+from kokuban.train.loop import shuffled
+
+MANY = 4096  # rows whose order takes longer to draw than a thread to be asked for it
+
+
+class Orders:
+    """The orders of `epochs` epochs, each a function of the seed and the epoch alone.
+
+    While an epoch is under way another thread draws the order of the next one, if there
+    are many rows and more than one thread may be used: NumPy takes some 10 ns a row, in
+    small nets a sixth of the time that the engine takes for it.
+    """
+
+    def __init__(self, rows: int, seed: int, epochs: int, shuffle: bool) -> None:
+        self._rows, self._seed, self._epochs = rows, seed, epochs
+        self._unchanged = None if shuffle else np.arange(rows)
+        self._drawn: dict[int, Future[np.ndarray]] = {}
+        ahead = shuffle and epochs > 1 and rows >= MANY and num_threads() > 1
+        self._drawer = ThreadPoolExecutor(1) if ahead else None
+
+    def __enter__(self) -> Orders:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._drawer is not None:
+            self._drawer.shutdown(cancel_futures=True)
+
+    def of(self, epoch: int) -> np.ndarray:
+        """The rows' numbers, in the order of an epoch."""
+        if self._unchanged is not None:
+            return self._unchanged
+        drawn = self._drawn.pop(epoch, None)
+        order = (
+            shuffled(self._rows, self._seed, epoch) if drawn is None else drawn.result()
+        )
+        if self._drawer is not None and epoch + 1 < self._epochs:
+            self._drawn[epoch + 1] = self._drawer.submit(
+                shuffled, self._rows, self._seed, epoch + 1
+            )
+        return order
