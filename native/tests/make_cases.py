@@ -296,7 +296,7 @@ def trained(
         trainers.append(trainer)
     exact, rough = seen
     trainer = trainers[0]
-    plan = trainer.plan(list(data))
+    plan = trainer.plan(list(data), batch)
     place = {node: k for k, node in enumerate(plan.buffers)}
     numbers = [plan.outputs[0], *(place.get(s, -1) for s in trainer.state.values)]
     slots = {s: np.zeros(s.shape) for s in trainer.slots}
