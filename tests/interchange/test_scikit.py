@@ -47,7 +47,7 @@ SETTINGS = st.fixed_dictionaries(
         "alpha": st.sampled_from([0.0, 1e-4, 0.1]),
         "batch_size": st.sampled_from(["auto", 7, 30]),
         "learning_rate": st.sampled_from(["constant", "invscaling", "adaptive"]),
-        "learning_rate_init": st.sampled_from([0.001, 0.05]),
+        "learning_rate_init": st.sampled_from([0.001, 0.005]),
         "momentum": st.sampled_from([0.0, 0.9]),
         "nesterovs_momentum": st.booleans(),
         "shuffle": st.booleans(),
