@@ -178,7 +178,8 @@ template <class T, int V, Left kind>
 inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
   while (op.rows > 0) {
     int64_t left = op.rows;
-    if (kind != Left::rows) left = least(left, kPanel<T> - op.row % kPanel<T>);  // a tile reads one panel of A
+    if (kind != Left::rows)  // a tile reads one panel of A
+      left = least(left, kPanel<T> - op.row % kPanel<T>);
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
       op.run = kTiles<T, V, kind>.of[tall - 1];

@@ -38,7 +38,7 @@ constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before the
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
-constexpr int64_t kDeep = 4096;  // columns from which on a product's right factor is large
+constexpr int64_t kWide = 4096;  // columns of data whose weights stay in no cache
 
 void require(bool holds, const Instruction& item, const char* what) {
   if (!holds)
@@ -302,9 +302,10 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
   const bool whole = takes_whole_rows(item), turned = whole && item.cols <= lanes;
-  const bool deep = item.code == Code::matmul && buffers_[item.operands[0]].cols > kDeep;
+  // so many columns that all rows of a block go through the weights together
+  const bool wide = item.code == Code::matmul && buffers_[item.operands[0]].cols > kWide;
   const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(1, item.cols) : 0,
-                                 deep ? kBlock * kernels_.layout.panel : 0});
+                                 wide ? kBlock * kernels_.layout.panel : 0});
   int registers = 0;
   auto count = [&](const Target& to) {
     if (!to.stored) registers = std::max(registers, to.index + 1);
@@ -618,8 +619,10 @@ void Plan<T>::work(int thread, const Batch& batch) {
       if (first == end) return;
     }
     const Instruction& item = *first->item;
-    if (item.guarded && noting_ != nullptr) noting_->stops.push_back({notes_->many, false, true, 0});
-    else if (item.guarded && !finite()) return;
+    if (item.guarded && noting_ != nullptr)
+      noting_->stops.push_back({notes_->many, false, true, 0});
+    else if (item.guarded && !finite())
+      return;
     const size_t place = static_cast<size_t>(first - calls.data());
     if (place >= asking_ends_ && stopped_.load(std::memory_order_relaxed)) return;
     if (thread == 0) ask(place);

@@ -14,6 +14,7 @@ namespace {
 constexpr int kSpins = 4000;       // some tens of microseconds
 constexpr int kFirst = 4;          // steps of which the last one counts only: caches are cold
 constexpr int kLate = 16;          // steps over which a mean goes back, about
+constexpr double kHeldUp = 8;      // times the mean: no step counts for more, or one would decide
 constexpr int kTrial = 3;          // steps of a trial; the first wakes the threads up
 constexpr int kBetween = 10;       // steps from one trial to the next, at least
 constexpr double kShare = 0.01;    // of the time, that trials may cost
@@ -65,11 +66,13 @@ double Pace::since() {
 void Pace::begin() { since(); }
 
 void Pace::step() {
-  const double seconds = since();
+  double seconds = since();
   if (trying_ > 0) return tried(seconds);
   double& mean = mean_[all_];
   const double other = mean_[!all_];
-  mean = mean == 0 || (other == 0 && steps_ < kFirst) ? seconds : mean + (seconds - mean) / kLate;
+  if (mean == 0 || (other == 0 && steps_ < kFirst)) mean = seconds;
+  seconds = std::min(seconds, kHeldUp * mean);
+  mean += (seconds - mean) / kLate;
   if (other == 0) cost_ = kTrial * mean;  // as if the other way took twice the time
   budget_ = std::min(budget_ + kShare * seconds, kAtFirst + cost_);
   if (other > 0 && other < 0.95 * mean) all_ = !all_;
@@ -80,7 +83,7 @@ void Pace::step() {
 
 void Pace::tried(double seconds) {
   if (trying_ < kTrial) tried_ += seconds / (kTrial - 1);
-  cost_ += std::max(0.0, seconds - mean_[all_]);
+  cost_ += std::clamp(seconds - mean_[all_], 0.0, 2 * mean_[all_]);  // the rest is others' doing
   if (--trying_ > 0) return;
   mean_[!all_] = tried_;
   budget_ -= cost_;

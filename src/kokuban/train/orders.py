@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kokuban.run.threads import num_threads
 from kokuban.train.loop import shuffled
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MANY = 4096  # rows whose order takes longer to draw than a thread to be asked for it
 
@@ -25,18 +27,16 @@ class Orders:
         self._rows, self._seed, self._epochs = rows, seed, epochs
         self._unchanged = None if shuffle else np.arange(rows)
         self._drawn: dict[int, Future[np.ndarray]] = {}
-        ahead = shuffle and epochs > 1 and rows >= MANY and num_threads() > 1
-        self._drawer = ThreadPoolExecutor(1) if ahead else None
+        self._drawer: ThreadPoolExecutor | None = None
+        if shuffle and epochs > 1 and rows >= MANY and num_threads() > 1:
+            from concurrent.futures import ThreadPoolExecutor  # brings logging with it
+
+            self._drawer = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Orders:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._drawer is not None:
             self._drawer.shutdown(cancel_futures=True)
 
