@@ -153,7 +153,6 @@ struct Call {
   Where<T> fed;                   // where the product or sum goes
   const Matrix<T>* start = nullptr;  // what a product is added to
   bool start_each_row = false;       // it is m×n, not 1×n
-  double filled = 1;                 // of a product's first factor, the share that is not 0
   int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ goes, in the scratch
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together

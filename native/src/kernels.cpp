@@ -64,8 +64,8 @@ constexpr int tile_rows(int vectors) {
 
 // `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
 // A is `matrix`, read through two strides, for A m×k from its column a_step on, and for Aᵀ
-// stored as k×m. Rows of the panels are `cols` apart: the k-th of B at b + k·cols, `depth`
-// of them, the i-th of C at y + i·cols, of the start at c + i·c_step (c null: there is
+// stored as k×m. Rows of the panels are V vectors: the k-th of B at b + k·V, `depth`
+// of them, the i-th of C at y + i·V, of the start at c + i·c_step (c null: there is
 // none). Each entry of C is summed over k in order, so it does not depend on R, on threads
 // or on the batch.
 template <class T, int R, int V, bool TA>
@@ -80,7 +80,7 @@ void tile(const Operation<T>& op, const Batch&) {
       KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
   }
   const T* b = op.b;
-  const int64_t bw = op.cols;
+  constexpr int64_t bw = V * kLanes<T>;
   auto segment = [&](const T* from, int64_t along_k, int64_t along_row, int64_t many) {
     for (int64_t k = 0; k < many; ++k, from += along_k, b += bw) {
       vec<T> line[V];
@@ -109,44 +109,37 @@ void tile(const Operation<T>& op, const Batch&) {
 // the tile's columns.
 template <class T, int R, int V>
 void tile_of_few(const Operation<T>& op, const Batch&) {
-  constexpr int n = kLanes<T>, many = (R + n - 1) / n;
-  constexpr int64_t kListed = 256;
+  static_assert(kMarked % kPanel<T> == 0, "a tile's columns have their marks in one word");
+  constexpr int64_t kListed = 256, bw = V * kLanes<T>;
   const Matrix<T>& a = *op.matrix;
-  const int64_t p = op.row / kPanel<T>, col = op.row - p * kPanel<T>, w = width(a, p);
-  int64_t at[many];
-  uint64_t own[many];  // the tile's columns among those of a vector
-  for (int j = 0; j < many; ++j) {
-    at[j] = least(col + j * n, w - n);
-    const int64_t first = col + j * n - at[j], last = first + least(n, R - j * n);
-    own[j] = ((uint64_t{1} << last) - 1) & ~((uint64_t{1} << first) - 1);
-  }
+  const int64_t p = op.row / kPanel<T>, w = width(a, p);
+  const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
+  const uint64_t* marks = a.marks + op.row / kMarked * a.rows;
+  const uint64_t own = ((uint64_t{1} << R) - 1) << op.row % kMarked;
   vec<T> sum[R][V];
   KB_UNROLLED for (int i = 0; i < R; ++i)
     KB_UNROLLED for (int v = 0; v < V; ++v)
-      sum[i][v] = op.c == nullptr ? all<T>(T(0)) : load(op.c + i * op.c_step + v * n);
-  const T* from = at_panel(a, p);
+      sum[i][v] = op.c == nullptr ? all<T>(T(0)) : load(op.c + i * op.c_step + v * kLanes<T>);
   int32_t listed[kListed];
   for (int64_t begin = 0; begin < op.depth; begin += kListed) {
     const int64_t end = least(op.depth, begin + kListed);
     int64_t found = 0;
     for (int64_t k = begin; k < end; ++k) {
-      uint64_t there = 0;
-      KB_UNROLLED for (int j = 0; j < many; ++j)
-        there |= nonzero(load(from + k * w + at[j])) & own[j];
       listed[found] = static_cast<int32_t>(k - begin);
-      found += there != 0;
+      found += (marks[k] & own) != 0;
     }
     for (int64_t j = 0; j < found; ++j) {
       const int64_t k = begin + listed[j];
-      const T *x = from + k * w + col, *b = op.b + k * op.cols;
+      const T *x = from + k * w, *b = op.b + k * bw;
       vec<T> line[V];
-      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * n);
+      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
       KB_UNROLLED for (int i = 0; i < R; ++i)
         KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(all<T>(x[i]), line[v], sum[i][v]);
     }
   }
   KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * op.cols + v * n, sum[i][v]);
+    KB_UNROLLED for (int v = 0; v < V; ++v)
+      store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
 }
 
 // How a tile reads its left factor.
@@ -222,33 +215,40 @@ void part_by_part(const Desk<T>& desk, Operation<T> op) {
   }
 }
 
-// The product of `rows` rows of A m×k from `row`, row by row. Fields as for a tile.
+// The product of `rows` rows of A m×k from `row`, of which only entries that are not 0 are
+// taken; all rows use a part of B while it is in the first cache. Fields as for a tile.
 template <class T, int V>
 void product_of_few(const Operation<T>& op, const Batch&) {
-  static_assert(kPanel<T> <= 64, "a bit for each entry of a panel's row");
+  constexpr int64_t some = kMarked / kPanel<T>;  // panels that a word of marks goes through
+  constexpr int64_t bw = V * kLanes<T>;
   const Matrix<T>& a = *op.matrix;
-  for (int64_t i = 0; i < op.rows; ++i) {
-    vec<T> sum[V];
-    KB_UNROLLED for (int v = 0; v < V; ++v)
-      sum[v] = op.c == nullptr ? all<T>(T(0)) : load(op.c + i * op.c_step + v * kLanes<T>);
-    const T* b = op.b;
-    for (int64_t p = 0, left = op.depth; left > 0; ++p, left -= kPanel<T>) {
-      const int64_t w = width(a, p);
-      const T* from = at_panel(a, p) + (op.row + i) * w;
-      uint64_t there = 0;
-      for (int64_t k = 0; k < w; k += kLanes<T>) there |= nonzero(load(from + k)) << k;
-      if (left < w) there &= (uint64_t{1} << left) - 1;
-      for (; there != 0; there &= there - 1) {
+  const T *b = op.b, *c = op.c;
+  int64_t c_step = op.c_step;
+  for (int64_t first = 0; first < op.depth; first += kMarked, b += kMarked * bw) {
+    const uint64_t* marks = a.marks + first / kMarked * a.rows + op.row;
+    const T* at[some];  // the entry of column `first` of a row, were its panel that wide
+    int64_t w[some];
+    for (int64_t p = 0; p < some; ++p) {
+      w[p] = width(a, least(first / kPanel<T> + p, panels(a) - 1));
+      at[p] = at_panel(a, first / kPanel<T> + p) + op.row * w[p] - p * kPanel<T>;
+    }
+    for (int64_t i = 0; i < op.rows; ++i) {
+      vec<T> sum[V];
+      KB_UNROLLED for (int v = 0; v < V; ++v)
+        sum[v] = c == nullptr ? all<T>(T(0)) : load(c + i * c_step + v * kLanes<T>);
+      for (uint64_t there = marks[i]; there != 0; there &= there - 1) {
         const int k = __builtin_ctzll(there);
-        const vec<T> x = all<T>(from[k]);
-        const T* line = b + k * op.cols;
+        const vec<T> x = all<T>(at[k / kPanel<T>][k]);
+        const T* line = b + k * bw;
         KB_UNROLLED for (int v = 0; v < V; ++v)
           sum[v] = fma(x, load(line + v * kLanes<T>), sum[v]);
       }
-      b += kPanel<T> * op.cols;
+      KB_UNROLLED for (int v = 0; v < V; ++v)
+        store(op.y + i * bw + v * kLanes<T>, sum[v]);
+      for (int64_t p = 0; p < some; ++p) at[p] += w[p];
     }
-    KB_UNROLLED for (int v = 0; v < V; ++v)
-      store(op.y + i * op.cols + v * kLanes<T>, sum[v]);
+    c = op.y;
+    c_step = bw;
   }
 }
 
@@ -265,10 +265,11 @@ inline void few_in_rows(const Desk<T>& desk, Operation<T> op) {
   perform(desk, op);
 }
 
-// C = start + A B, or start + Aᵀ B, where a share `filled` of A differs from 0. The other
-// terms are left out where that is quicker: in rows, one vector of sums waits for itself.
+// C = start + A B, or start + Aᵀ B. Terms of zeros in A are left out where that is quicker:
+// in rows, one vector of sums waits for itself.
 template <class T, bool TA>
-inline void product(const Desk<T>& desk, const Operation<T>& op, double filled) {
+inline void product(const Desk<T>& desk, const Operation<T>& op) {
+  const double filled = op.matrix->filled;
   if constexpr (TA) {
     if (filled < 0.35) return in_tiles<T, Left::few_columns>(desk, op);
     in_tiles<T, Left::columns>(desk, op);
@@ -843,7 +844,7 @@ inline void feed(const Work<T>& work, int64_t q) {
       op.c_step = call.start_each_row ? w : 0;
       op.c = at_panel(*call.start, q) + work.chunk.row * op.c_step;
     }
-    product<T, code == Code::matmul_ta>(work.desk, op, call.filled);
+    product<T, code == Code::matmul_ta>(work.desk, op);
   }
   if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
                           work.scratch() + call.fed.spread, 0, work.cols());
@@ -989,6 +990,22 @@ void take(const Operation<T>& op, const Batch& batch) {
   }
 }
 
+// The marks of some rows of C, in which rows were taken.
+template <class T>
+void mark(const Operation<T>& op, const Batch&) {
+  const Matrix<T>& c = op.call->results[0];
+  for (int64_t first = 0; first < c.cols; first += kMarked) {
+    const int64_t beyond = first + kMarked - c.cols;
+    uint64_t* const marks = c.marks + first / kMarked * c.rows;
+    for (int64_t i = op.row; i < op.row + op.rows; ++i) {
+      uint64_t there = 0;
+      for (int64_t k = 0; k < least(kMarked, c.cols - first); k += kLanes<T>)
+        there |= nonzero(load(place_of(c, i, first + k))) << k;
+      marks[i] = beyond > 0 ? there << beyond >> beyond : there;
+    }
+  }
+}
+
 // Philox4x64-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011),
 // section 4.3 and table 2 for the constants.
 inline void philox(uint64_t counter[4], uint64_t key0, uint64_t key1) {
@@ -1052,7 +1069,7 @@ void unpack(Matrix<T> from, T* rows) {
   }
 }
 
-// Rows lo to hi of such an instruction, as one operation.
+// Rows lo to hi of such an instruction, as one operation; those that are taken are marked.
 template <class T, void (*run)(const Operation<T>&, const Batch&)>
 void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
   Operation<T> op;
@@ -1061,6 +1078,10 @@ void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
   op.row = lo;
   op.rows = hi - lo;
   perform(desk, op);
+  if (run == take<T> && call.results[0].marks != nullptr) {
+    op.run = mark<T>;
+    perform(desk, op);
+  }
 }
 
 template <class T>

@@ -13,7 +13,13 @@ template <class T>
 struct Matrix {
   T* data;
   int64_t rows, cols;
+  // Of rows taken from data that are mostly 0: the share that is not, and a bit for each
+  // such entry, in words of kMarked columns, of which each is there for all rows before the
+  // next one. Of all others 1 and null.
+  double filled = 1;
+  uint64_t* marks = nullptr;
 };
+constexpr int64_t kMarked = 64;
 
 // How an instruction set cuts panels.
 struct Layout {

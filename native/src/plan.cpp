@@ -38,6 +38,7 @@ constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before the
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
+constexpr double kFew = 0.4;  // of the data's entries, so that others are left out of products
 constexpr int64_t kWide = 4096;  // columns of data whose weights stay in no cache
 
 void require(bool holds, const Instruction& item, const char* what) {
@@ -77,6 +78,7 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
         std::max(numbers[place], static_cast<size_t>(kernels_.layout.size(rows, cols)));
   }
   validate();
+  marks_.resize(buffers_.size());
   takes_ = std::any_of(code_.begin(), code_.end(),
                        [](const Instruction& item) { return item.code == Code::take; });
   std::vector<T*> pieces;
@@ -389,16 +391,6 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   return next;
 }
 
-// The share of a buffer that is not 0, where rows of the data are taken into it; else 1.
-template <class T>
-double Plan<T>::filled(int id) const {
-  for (const Instruction& item : code_)
-    if (item.code == Code::take && item.results[0] == id &&
-        static_cast<size_t>(item.ints[0]) < sources_.size())
-      return sources_[static_cast<size_t>(item.ints[0])].filled;
-  return 1;
-}
-
 template <class T>
 void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   auto some = [](const auto& from) {
@@ -423,8 +415,6 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
   }
-  if (item.code == Code::matmul || item.code == Code::matmul_ta)
-    call.filled = filled(item.operands[0]);
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;
@@ -485,13 +475,28 @@ static double filled_share(const T* data, int64_t rows, int64_t cols) {
   return static_cast<double>(found) / static_cast<double>(seen);
 }
 
+// Rows taken into a buffer are marked where few entries differ from 0 and a product reads them.
+template <class T>
+void Plan<T>::mark(int id, double filled) {
+  marks_[id] = {};
+  const bool read = std::any_of(code_.begin(), code_.end(), [&](const Instruction& item) {
+    return (item.code == Code::matmul || item.code == Code::matmul_ta) && item.operands[0] == id;
+  });
+  if (!read || filled >= kFew) return;
+  const int64_t words = (cols_of(id) + kMarked - 1) / kMarked * most_rows_;
+  marks_[id] = {filled, std::make_unique<uint64_t[]>(static_cast<size_t>(words))};
+}
+
 template <class T>
 void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (number < 0 || number >= 64) throw Refused("no such source");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
   const Source& old = sources_[number];
   if (old.data == data && old.rows == rows && old.cols == cols) return;
-  sources_[number] = {data, rows, cols, filled_share(data, rows, cols)};
+  const double filled = filled_share(data, rows, cols);
+  sources_[number] = {data, rows, cols};
+  for (const Instruction& item : code_)
+    if (item.code == Code::take && item.ints[0] == number) mark(item.results[0], filled);
   source_rows_ = rows;
   for (const Source& s : sources_)
     if (s.data != nullptr) source_rows_ = std::min(source_rows_, s.rows);

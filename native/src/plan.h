@@ -93,12 +93,17 @@ class Plan {
   struct Source {
     const T* data = nullptr;
     int64_t rows = 0, cols = 0;
-    double filled = 1;  // the share of its entries that are not 0
+  };
+  struct Marks {  // see matrix.h
+    double filled = 1;
+    std::unique_ptr<uint64_t[]> words;
   };
 
   int check(int id) const;
   int64_t sized(int64_t dimension) const { return dimension < 0 ? batch_rows_ : dimension; }
-  Matrix<T> matrix(int id) const { return {base_[id], rows_of(id), cols_of(id)}; }
+  Matrix<T> matrix(int id) const {
+    return {base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
+  }
   T* allocated(size_t numbers);
   void validate() const;
   void validate_guard() const;
@@ -106,7 +111,7 @@ class Plan {
   void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
-  double filled(int id) const;
+  void mark(int id, double filled);
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void check_rows(const Batch& batch) const;
   double operations(const Batch& batch) const {
@@ -144,6 +149,7 @@ class Plan {
   std::vector<T*> base_;     // of the buffers
   std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
+  std::vector<Marks> marks_;  // of the buffers
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data

@@ -332,7 +332,11 @@ def data_for(
     inputs: Sequence[Symbol], targets: Sequence[Symbol], loss: str, rows: int
 ) -> dict[Symbol, np.ndarray]:
     rng = np.random.default_rng(rows)
-    data = {s: floats(rng.normal(size=(rows, s.shape[1]))) for s in inputs}
+    filled = 0.2 if rows % 3 == 0 else 1.0  # in a third of the cases mostly zeros
+    data = {}
+    for s in inputs:
+        x = rng.normal(size=(rows, s.shape[1]))
+        data[s] = floats(x * (rng.uniform(size=x.shape) < filled))
     for s in targets:
         columns = s.shape[1]
         if loss == "softmax_cross_entropy":
