@@ -201,12 +201,9 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
 // A deep product of A m×k is summed up part by part, so that all its rows use a part of B
 // while that is in the cache. Each entry is still summed over k in order.
 template <class T>
-constexpr int64_t kDeep = 16 * kPanel<T>;
-
-template <class T>
 void part_by_part(const Desk<T>& desk, Operation<T> op) {
   for (int64_t left = op.depth; left > 0; left -= op.depth) {
-    op.depth = least(left, kDeep<T>);
+    op.depth = least(left, kLayout<T>.deep());
     in_tiles<T, Left::rows>(desk, op);
     op.a_step += op.depth;
     op.b += op.depth * op.cols;
@@ -275,7 +272,7 @@ inline void product(const Desk<T>& desk, const Operation<T>& op) {
     in_tiles<T, Left::columns>(desk, op);
   } else {
     if (filled < 0.1 * static_cast<double>(op.cols / kLanes<T>)) return few_in_rows(desk, op);
-    if (op.depth > kDeep<T>) return part_by_part(desk, op);
+    if (op.depth > kLayout<T>.deep()) return part_by_part(desk, op);
     in_tiles<T, Left::rows>(desk, op);
   }
 }

@@ -36,10 +36,12 @@ constexpr int kMostThreads = 256;
 constexpr int64_t kMostNoted = 5000;  // operations of a thread
 constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
+constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge bytes or more
+constexpr int64_t kLarge = 1 << 23;
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
+constexpr int64_t kDeepChunk = 64;  // rows of one where the product is deep, at least
 constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
 constexpr double kFew = 0.4;  // of the data's entries, so that others are left out of products
-constexpr int64_t kWide = 4096;  // columns of data whose weights stay in no cache
 
 void require(bool holds, const Instruction& item, const char* what) {
   if (!holds)
@@ -304,10 +306,10 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
   const bool whole = takes_whole_rows(item), turned = whole && item.cols <= lanes;
-  // so many columns that all rows of a block go through the weights together
-  const bool wide = item.code == Code::matmul && buffers_[item.operands[0]].cols > kWide;
+  const bool deep = (item.code == Code::matmul || item.code == Code::matmul_tb) &&
+                    buffers_[item.operands[0]].cols > kernels_.layout.deep();
   const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(1, item.cols) : 0,
-                                 wide ? kBlock * kernels_.layout.panel : 0});
+                                 deep ? kDeepChunk * kernels_.layout.panel : 0});
   int registers = 0;
   auto count = [&](const Target& to) {
     if (!to.stored) registers = std::max(registers, to.index + 1);
@@ -414,6 +416,10 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start_ = call.operands_[item.start];
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
+  }
+  if (item.code == Code::matmul) {
+    const Matrix<T>& b = call.operands[1];
+    if (b.rows * b.cols * static_cast<int64_t>(sizeof(T)) >= kLarge) call.block = kLargeBlock;
   }
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
@@ -708,9 +714,11 @@ void Plan<T>::chain(const Ready<T>* first, const Ready<T>* last, const Batch& ba
                     int thread) {
   auto [low, high] = share_of(first->frame.rows, thread, active_);
   const size_t place = static_cast<size_t>(first - programs_[current_].calls.data());
-  for (int64_t row = low; row < high; row += kBlock) {
+  int64_t block = kBlock;
+  for (const Ready<T>* call = first; call < last; ++call) block = std::max(block, call->block);
+  for (int64_t row = low; row < high; row += block) {
     for (const Ready<T>* call = first; call < last; ++call)
-      execute(*call, batch, thread, row, std::min(high, row + kBlock));
+      execute(*call, batch, thread, row, std::min(high, row + block));
     if (thread == 0) ask(place);
     if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
   }

@@ -35,6 +35,7 @@ struct Ready : Call<T> {
   std::vector<Where<T>> numbers_, rows_, turns_;
   Matrix<T> start_{};
   const Instruction* item = nullptr;
+  int64_t block = 0;  // rows of a chain that go through it together, at least
 };
 
 // What a thread does in a step: its operations, and where, between them, it waits for the
