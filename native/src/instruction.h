@@ -42,6 +42,7 @@ enum class Code : int {
   X(multiply_add, 3, false)      /* a b + c */                                          \
   X(multiply_subtract, 3, false) /* a b - c */                                          \
   X(subtract_multiple, 3, false) /* c - a b */                                          \
+  X(multiply_step, 2, false)     /* b step(a) */                                        \
   X(row_max, 1, true) X(row_sum, 1, true)
 
 enum class Micro : int {

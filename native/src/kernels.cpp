@@ -354,6 +354,10 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
       return each(y, a, b, c, n, [](V x, V z, V t) { return fma(x, z, -t); });
     case Micro::subtract_multiple:
       return each(y, a, b, c, n, [](V x, V z, V t) { return fma(-x, z, t); });
+    case Micro::multiply_step:
+      return each(y, a, b, n, [=](V x, V z) {
+        return z * select(x > zero, one, select(x == zero, given, zero));
+      });
     case Micro::row_max:
     case Micro::row_sum:
     case Micro::count: return;

@@ -72,6 +72,28 @@ def test_records_name_what_the_native_table_has() -> None:
     assert {op.native for op in operations()} <= {*engine, *EXPANDED, "sum"}
 
 
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("dtype", CLOSE)
+def test_steps_that_become_one(left: bool, dtype: Any) -> None:
+    """A product, or ReLU's derivative, within the step that it was made for."""
+    values = np.array([[-1.5, 0.0, 2.0, -0.0, 3.0]] * 4)
+    x, y, z = (symbol(name, (4, 5), "input") for name in "XYZ")
+    given = {x: values, y: values[:, ::-1].copy(), z: values + 0.25}
+    derivative = ops.step(x, at_zero=0.25)
+    cases = {
+        "multiply_step": derivative * y if left else y * derivative,
+        "multiply_add": x * y + z if left else z + x * y,
+        "multiply_subtract" if left else "subtract_multiple": (
+            x * y - z if left else z - x * y
+        ),
+    }
+    for together, e in cases.items():
+        (step,) = lower([e]).instructions[0].steps
+        assert step.micro == together
+        for exact, mine in both([e], given, dtype):
+            np.testing.assert_array_equal(mine, exact)
+
+
 def test_dropout_mask_is_the_reference_s() -> None:
     """The masks of a training run, seen through the weights that they leave."""
     net = kb.nn.Sequential(kb.nn.Affine(5, 7), kb.nn.Dropout(0.3), kb.nn.Affine(7, 3))

@@ -21,6 +21,12 @@ from kokuban.shape import Shape
 WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
 EXPANDED = ("softmax", "logsumexp")  # written with what the engine has
 NOTHING: Argument = ("number", 0, 0.0)
+# What two steps make, the first the left or the right argument of the second.
+TOGETHER = {
+    ("multiply", "add"): ("multiply_add", "multiply_add"),
+    ("multiply", "subtract"): ("multiply_subtract", "subtract_multiple"),
+    ("step", "multiply"): ("multiply_step", "multiply_step"),
+}
 
 
 class NotLowered(KokubanError, NotImplementedError):
@@ -491,7 +497,7 @@ class _Program:
         tall = task.kind == "row" or task.frame != self._group.first.frame
         args = task.node.args if task.code != "copy" else (task.reads[0][0],)
         shape = task.frame
-        code, spared = self._with_product(task, args, tall)
+        code, spared = self._with_last(task, args, tall)
         if task.kind == "row":  # of its argument as it stands, a broadcast too
             read = [self._found(_real(args[0]), "full", False)]
         else:
@@ -503,13 +509,15 @@ class _Program:
             if not self._uses[n] and n in self._where and not self._where[n][0]:
                 over.append((n in self._group.tall, self._where[n][1]))
         if spared is not None:
-            product = self._steps.pop()
-            read = [product.a, product.b, *read]
+            last = self._steps.pop()
+            read = [a for a in (last.a, last.b) if a is not NOTHING] + read
             held = [k for is_tall, k in self._over if is_tall and not tall]
             over += [(True, k) for k in held]
             self._free = [k for k in self._free if k not in held]
-        attrs = dict(task.node.attrs) if task.code != "copy" else {}
-        value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
+            value = last.value
+        else:
+            attrs = dict(task.node.attrs) if task.code != "copy" else {}
+            value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
         # a wide result must not lie where the next panel finds a number for each row
         self._free += [k for is_tall, k in over if tall or not is_tall]
         to = self._target(task)
@@ -519,22 +527,25 @@ class _Program:
         self._steps.append(Step(code, tall, a, b, c, to, value))
         self._last = task
 
-    def _with_product(
+    def _with_last(
         self, task: Task, args: Sequence[Expr], tall: bool
     ) -> tuple[str, Expr | None]:
-        """A sum or difference takes a product that was made just for it into its step."""
+        """A step takes the one before into it, if that was made just for it.
+
+        A sum or difference takes a product, a product the derivative of ReLU.
+        """
         last = self._last
-        if task.code not in ("add", "subtract") or last is None or last.gives is None:
+        if last is None or last.gives is None:
             return task.code, None
+        before = self._steps[-1]
+        codes = TOGETHER.get((before.micro, task.code))
         alone = self._uses.get(last.gives) == 1 and not self._where[last.gives][0]
         own = [_Tasks.place(a, task.frame)[0] is last.gives for a in args]
-        if last.code != "multiply" or not alone or not any(own):
+        if codes is None or not alone or sum(own) != 1:
             return task.code, None
-        if self._steps[-1].tall != tall or last.frame != task.frame:
+        if before.tall != tall or last.frame != task.frame:
             return task.code, None
-        if task.code == "add":
-            return "multiply_add", last.gives
-        return ("multiply_subtract" if own[0] else "subtract_multiple"), last.gives
+        return codes[own.index(True)], last.gives
 
     def _argument(self, node: Expr, shape: tuple[object, ...], tall: bool) -> Argument:
         """Where a step of the given shape finds a node."""
