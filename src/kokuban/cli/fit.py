@@ -79,7 +79,7 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
     assert isinstance(coding, TableCoding)
     classes = bool(coding.labels)
     net, x, t = settings.estimator(classes), data.learn.x, data.learn.targets()
-    recipe = net._recipe()
+    recipe = net.recipe()
     folds = min(recipe.n_folds, len(x))
     apart = folds if folds > 1 else round(1 / net.validation_fraction)
     widths = (x.shape[1], *recipe.hidden, coding.outputs)
@@ -100,10 +100,8 @@ def _fitted_estimator(data: Data, settings: Tabular, show: Show) -> Fitted:
             bar.to(done)
             bar.epoch({**record, "epoch": float(done), "rows": float(len(x))})
 
-        net._watch = watch
         y = np.array(coding.labels)[t.astype(np.intp)] if classes else t
-        net.fit_encoded(coding.encoder, x, y)
-        net._watch = None
+        net.fit_encoded(coding.encoder, x, y, watch)
     done = Fitted(
         net.to_model(),
         net.histories_,

@@ -360,8 +360,9 @@ def split(
         alone = len(t) - len(rows)
         beside = f" (and none of {alone} alone in their class)" if alone else ""
         raise SettingError(
-            f"{option} holds out {fraction:g} of {len(rows)} rows{beside}, that is {held}, "
-            f"which does not leave {needed}. Give more rows, or {option} 0 for none."
+            f"{option} holds out {fraction:g} of {len(rows)} rows{beside}, that is "
+            f"{held}, which does not leave {needed}. Give more rows, or {option} 0 for "
+            "none."
         )
     _, picked = train_test_split(
         rows, test_size=fraction, random_state=seed, stratify=t[rows] if classes else None

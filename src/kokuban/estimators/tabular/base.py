@@ -9,6 +9,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -60,6 +61,8 @@ from kokuban.expr import Symbol, symbols
 from kokuban.train.history import History, Record
 from kokuban.train.loop import Arrays
 from kokuban.train.model import Model
+
+Watch = Callable[[int, int, Record], None]  # a run, of how many, and its epoch
 
 AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 ABOVE_0 = Interval(Real, 0, None, closed="neither")
@@ -139,7 +142,6 @@ class TabularEstimator(TabularSettings):
     best_epochs_: tuple[int, ...]
     n_features_in_: int
     n_iter_: int
-    _watch: Callable[[int, int, Record], None] | None = None  # run, of how many; epoch
     _design: Design
     _numbers: Numbers | None = None  # for arrays, once it is fitted
 
@@ -203,10 +205,13 @@ class TabularEstimator(TabularSettings):
         _say_doubts(self.columns_)
         return self._learn(x, keys, sample_weight, validation, limit)
 
-    def fit_encoded(self, encoder: Encoder, x: np.ndarray, y: Any) -> Self:
+    def fit_encoded(
+        self, encoder: Encoder, x: np.ndarray, y: Any, watch: Watch | None = None
+    ) -> Self:
         """Fit on rows x (rows, outputs) float32 that an encoder has made, with targets y.
 
-        x may be a memory-mapped file: its rows are read where they lie.
+        x may be a memory-mapped file: its rows are read where they lie. `watch` hears of
+        each epoch: the run, of how many, and the epoch's record.
         """
         limit, nothing = _Limit(self.max_time, self._now), (None, None, None)
         self._require_settings(nothing)
@@ -216,7 +221,7 @@ class TabularEstimator(TabularSettings):
         if encoder.named:
             names = [column.name for column in encoder.columns]
             self.feature_names_in_ = np.array(names, dtype=object)
-        return self._learn(x, keys, None, nothing, limit)
+        return self._learn(x, keys, None, nothing, limit, watch)
 
     def _learn(
         self,
@@ -225,10 +230,11 @@ class TabularEstimator(TabularSettings):
         sample_weight: Any,
         validation: tuple[Any, Any, Any],
         limit: _Limit,
+        watch: Watch | None = None,
     ) -> Self:
         """Fit on encoded rows x with keys of the target."""
         rows, keys = self._rows(x, keys, sample_weight)
-        recipe = self._recipe()
+        recipe = self.recipe()
         seed = int(check_random_state(self.random_state).randint(1 << 31))
         embedded = self._embedded(recipe, len(keys))
         self._design = self._designed(recipe, recipe.n_ens, embedded)
@@ -238,7 +244,9 @@ class TabularEstimator(TabularSettings):
         for number, (train, others) in enumerate(parts):
             deadline = limit.share(len(parts) - number + self.refit)
             plan = self._plan(recipe, [seed, number], deadline)
-            plan = replace(plan, watch=self._watched(number, len(parts) + self.refit))
+            if watch is not None:
+                runs = len(parts) + self.refit
+                plan = replace(plan, watch=partial(watch, number, runs))
             learned.append(self._run(train, others, plan))
             if others is not None:
                 held.append(Held(np.stack(learned[-1].scores), others))
@@ -264,11 +272,6 @@ class TabularEstimator(TabularSettings):
         self.histories_ = (*self.histories_, learned.history)
         return learned
 
-    def _watched(self, run: int, runs: int) -> Callable[[Record], None] | None:
-        """What hears of each epoch of one of the runs."""
-        watch = self._watch
-        return None if watch is None else lambda record: watch(run, runs, record)
-
     def _require_settings(self, validation: tuple[Any, Any, Any]) -> None:
         self._validate_params()
         X_val, y_val, weight = validation
@@ -279,8 +282,11 @@ class TabularEstimator(TabularSettings):
         if X_val is not None and self.refit:
             raise SettingError("refit trains on all rows of X; X_val would not be in it.")
 
-    def _recipe(self) -> Recipe:
-        """The preset, with what is set by itself."""
+    def recipe(self) -> Recipe:
+        """The preset's settings, with those that are set by themselves.
+
+        Raises SettingError for hidden layers that are none.
+        """
         own: dict[str, Any] = {
             "max_iter": self.max_iter,
             "batch_size": self.batch_size,
@@ -594,7 +600,7 @@ class TabularEstimator(TabularSettings):
         made.histories_ = tuple(History.from_dict(h) for h in about["histories"])
         made.best_epochs_ = tuple(int(e) for e in about["best_epochs"])
         made.n_iter_ = int(about["n_iter"])
-        recipe = replace(made._recipe(), hidden=tuple(about["hidden"]))
+        recipe = replace(made.recipe(), hidden=tuple(about["hidden"]))
         embedded = tuple(about["embedded"])
         design = made._designed(recipe, int(about["members"]), embedded)
         design = replace(design, folded=True)
