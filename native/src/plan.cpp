@@ -716,12 +716,12 @@ void Plan<T>::chain(const Ready<T>* first, const Ready<T>* last, const Batch& ba
   const size_t place = static_cast<size_t>(first - programs_[current_].calls.data());
   int64_t block = kBlock;
   for (const Ready<T>* call = first; call < last; ++call) block = std::max(block, call->block);
-  for (int64_t row = low; row < high; row += block) {
-    for (const Ready<T>* call = first; call < last; ++call)
+  for (int64_t row = low; row < high; row += block)
+    for (const Ready<T>* call = first; call < last; ++call) {
       execute(*call, batch, thread, row, std::min(high, row + block));
-    if (thread == 0) ask(place);
-    if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
-  }
+      if (thread == 0) ask(place);
+      if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
+    }
 }
 
 template class Plan<float>;
