@@ -1070,7 +1070,7 @@ void unpack(Matrix<T> from, T* rows) {
   }
 }
 
-// Rows lo to hi of such an instruction, as one operation; those that are taken are marked.
+// Rows lo to hi of such an instruction, as one operation.
 template <class T, void (*run)(const Operation<T>&, const Batch&)>
 void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
   Operation<T> op;
@@ -1079,10 +1079,12 @@ void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
   op.row = lo;
   op.rows = hi - lo;
   perform(desk, op);
-  if (run == take<T> && call.results[0].marks != nullptr) {
-    op.run = mark<T>;
-    perform(desk, op);
-  }
+}
+
+template <class T>
+void taking(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+  moving<T, take<T>>(call, desk, lo, hi);
+  if (call.results[0].marks != nullptr) moving<T, mark<T>>(call, desk, lo, hi);
 }
 
 template <class T>
@@ -1090,7 +1092,7 @@ constexpr Kernels<T> kKernels{
     kLayout<T>,
     {program<T, Code::entries>, program<T, Code::matmul>, program<T, Code::matmul_ta>,
      program<T, Code::matmul_tb>, program<T, Code::sum_rows>, program<T, Code::sum_all>,
-     moving<T, transpose<T>>, moving<T, slice<T>>, moving<T, place<T>>, moving<T, take<T>>,
+     moving<T, transpose<T>>, moving<T, slice<T>>, moving<T, place<T>>, taking<T>,
      moving<T, mask<T>>},
     pack<T>,
     unpack<T>};
