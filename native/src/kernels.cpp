@@ -960,11 +960,18 @@ void place(const Operation<T>& op, const Batch&) {
     }
 }
 
-constexpr int64_t kLine = 64;  // bytes that are fetched together
+// Fetches row i of the data, into the cache of that number where it is there; harmless wherever it points.
+template <int cache>
+inline void fetch_row(const void* data, int64_t i, int64_t bytes) {
+  constexpr int64_t line = 64;
+  const uintptr_t row = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(i * bytes);
+  for (int64_t k = 0; k < bytes; k += line)
+    __builtin_prefetch(reinterpret_cast<const void*>(row + static_cast<uintptr_t>(k)), 0, 4 - cache);
+}
 
-// Row i of C is row order[i] of the row-major data, C.cols wide; that of row i + `ahead` is
-// fetched meanwhile.
-template <class T>
+// Row i of C is row order[i] of the row-major data, C.cols wide. Unless rows were fetched before
+// by others, that of row i + `ahead` is fetched meanwhile.
+template <class T, bool fetched>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
@@ -973,13 +980,8 @@ void take(const Operation<T>& op, const Batch& batch) {
   T* const rest_at = at_panel(c, last);
   for (int64_t i = op.row; i < op.row + op.rows; ++i) {
     const T* from = call.data + batch.order[i] * c.cols;
-    if (i + call.ahead < batch.known) {
-      const uintptr_t next = reinterpret_cast<uintptr_t>(call.data) +
-                             static_cast<uintptr_t>(batch.order[i + call.ahead]) *
-                                 static_cast<uintptr_t>(bytes);
-      for (int64_t k = 0; k < bytes; k += kLine)  // harmless wherever it points
-        __builtin_prefetch(reinterpret_cast<const void*>(next + static_cast<uintptr_t>(k)), 0, 2);
-    }
+    if (!fetched && i + call.ahead < batch.known)
+      fetch_row<2>(call.data, batch.order[i + call.ahead], bytes);
     for (int64_t p = 0; p < last; ++p, from += kPanel<T>)
       KB_UNROLLED for (int v = 0; v < kVectors; ++v)
         store(at_panel(c, p) + i * kPanel<T> + v * kLanes<T>, load(from + v * kLanes<T>));
@@ -989,6 +991,15 @@ void take(const Operation<T>& op, const Batch& batch) {
     else
       memcpy(to, from, sizeof(T) * static_cast<size_t>(rest));
   }
+}
+
+// Fetches what `take` reads of some rows; those of the next batch are counted on from this one's.
+template <class T>
+void fetch(const Operation<T>& op, const Batch& batch) {
+  const Call<T>& call = *op.call;
+  const int64_t bytes = call.results[0].cols * static_cast<int64_t>(sizeof(T));
+  for (int64_t i = op.row; i < least(op.row + op.rows, batch.known); ++i)
+    fetch_row<1>(call.data, batch.order[i], bytes);
 }
 
 // The marks of some rows of C, in which rows were taken.
@@ -1083,7 +1094,7 @@ void moving(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
 
 template <class T>
 void taking(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
-  moving<T, take<T>>(call, desk, lo, hi);
+  moving<T, take<T, false>>(call, desk, lo, hi);
   if (call.results[0].marks != nullptr) moving<T, mark<T>>(call, desk, lo, hi);
 }
 
@@ -1095,7 +1106,10 @@ constexpr Kernels<T> kKernels{
      moving<T, transpose<T>>, moving<T, slice<T>>, moving<T, place<T>>, taking<T>,
      moving<T, mask<T>>},
     pack<T>,
-    unpack<T>};
+    unpack<T>,
+    take<T, false>,
+    take<T, true>,
+    fetch<T>};
 
 extern const Kernels<float> kernels32;
 extern const Kernels<double> kernels64;

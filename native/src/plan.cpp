@@ -34,7 +34,8 @@ constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
 constexpr int64_t kMostNoted = 5000;  // operations of a thread
-constexpr int64_t kFetched = 8192;  // bytes of rows that are fetched before they are taken
+constexpr int64_t kFetched = 1 << 14;  // bytes of rows that may lie in the first cache before time
+constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to one that is fetched
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge bytes or more
 constexpr int64_t kLarge = 1 << 23;
@@ -426,7 +427,7 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     bool there = number < sources_.size() && sources_[number].data != nullptr;
     require(there && sources_[number].cols == item.cols, item, "no such data");
     call.data = sources_[number].data;
-    call.ahead = std::max(kFetched / (item.cols * static_cast<int64_t>(sizeof(T))), int64_t{1});
+    call.ahead = std::max(kFetchedAhead / (item.cols * static_cast<int64_t>(sizeof(T))), int64_t{1});
     call.data_end = call.data + sources_[number].rows * sources_[number].cols;
   }
 }
@@ -669,9 +670,68 @@ const std::vector<Noted<T>>* Plan<T>::noted(const Batch& batch) {
       if (notes.many > kMostNoted) return nullptr;
       one.operations.resize(static_cast<size_t>(notes.many));
     }
+    fetch_meanwhile(one);
   }
   threads = std::move(all);
   return &threads;
+}
+
+// Rows of the data come from far: those to be taken next, in this batch or the one after it, are
+// fetched a few at a time, before each product on the way there, since the processor waits for
+// so many lines at a time only.
+template <class T>
+void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
+  struct Part {  // of a step, from where rows are taken
+    std::vector<size_t> takes, products;
+    int64_t rows = 0, bytes = 0;
+  };
+  std::vector<Operation<T>> old = std::move(noted.operations);
+  std::vector<Part> parts;
+  for (size_t k = 0; k < old.size(); ++k) {
+    if (old[k].run == kernels_.take) {
+      if (parts.empty() || !parts.back().products.empty()) parts.emplace_back();
+      parts.back().takes.push_back(k);
+      parts.back().rows += old[k].rows;
+      parts.back().bytes +=
+          old[k].rows * old[k].call->results[0].cols * static_cast<int64_t>(sizeof(T));
+    } else if (old[k].depth > 0 && !parts.empty()) {
+      parts.back().products.push_back(k);
+    }
+  }
+  std::vector<std::vector<Operation<T>>> before(old.size());
+  for (size_t part = 0; part < parts.size(); ++part) {
+    const std::vector<size_t>& products = parts[part].products;
+    const bool last = part + 1 == parts.size();
+    const Part& next = parts[last ? 0 : part + 1];
+    if (next.bytes > kFetched || products.empty()) continue;
+    size_t row = 0;
+    for (size_t number : next.takes) {
+      Operation<T>& take = old[number];
+      take.run = kernels_.take_fetched;
+      for (int64_t k = 0; k < take.rows; ++k, ++row) {
+        auto& here = before[products[row * products.size() / static_cast<size_t>(next.rows)]];
+        if (here.empty() || here.back().call != take.call) {
+          here.push_back(take);
+          here.back().run = kernels_.fetch;
+          here.back().row += k + (last ? batch_rows_ : 0);
+          here.back().rows = 0;
+        }
+        ++here.back().rows;
+      }
+    }
+  }
+  noted.operations.clear();
+  auto stop = noted.stops.begin();
+  size_t once = 0;  // until here one thread does what comes, and it stays together
+  for (size_t k = 0; k <= old.size(); ++k) {
+    if (k >= once && k < old.size())
+      noted.operations.insert(noted.operations.end(), before[k].begin(), before[k].end());
+    for (; stop != noted.stops.end() && stop->at == static_cast<int64_t>(k); ++stop) {
+      stop->at = static_cast<int64_t>(noted.operations.size());
+      once = k + static_cast<size_t>(stop->once);
+    }
+    if (k < old.size()) noted.operations.push_back(old[k]);
+  }
 }
 
 template <class T>

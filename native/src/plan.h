@@ -123,6 +123,7 @@ class Plan {
   void part(int thread, const Batch& batch);
   void work(int thread, const Batch& batch);
   const std::vector<Noted<T>>* noted(const Batch& batch);
+  void fetch_meanwhile(Noted<T>& noted) const;
   void work_noted(const Noted<T>& noted, const Batch& batch);
   bool finite() const { return guard_ < 0 || std::isfinite(base_[guard_][0]); }
   void ask(size_t place);
