@@ -204,7 +204,7 @@ struct Kernels {
                                                  int64_t hi);
   void (*pack)(const T* rows, Matrix<T> to);    // row-major into panels
   void (*unpack)(Matrix<T> from, T* rows);      // panels into row-major
-  // The operation that `take` comes down to, the same where its rows were fetched, and what does that.
+  // The operation that rows are taken by, the same for rows that were fetched, and to fetch them.
   void (*take)(const Operation<T>&, const Batch&);
   void (*take_fetched)(const Operation<T>&, const Batch&);
   void (*fetch)(const Operation<T>&, const Batch&);

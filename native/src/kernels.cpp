@@ -337,7 +337,7 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
         return select(x > zero, one, select(x == zero, given, zero));
       });
     case Micro::relu:
-      return each(y, a, n, [=](V x) { return select(x != x, x, select(x > zero, x, zero)); });
+      return each(y, a, n, [=](V x) { return select(zero > x, zero, x); });  // NaN stays
     case Micro::sin: return each(y, a, n, [](V x) { return sin(x); });
     case Micro::cos: return each(y, a, n, [](V x) { return cos(x); });
     case Micro::sigmoid: return each(y, a, n, [](V x) { return sigmoid(x); });
@@ -355,6 +355,8 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
     case Micro::subtract_multiple:
       return each(y, a, b, c, n, [](V x, V z, V t) { return fma(-x, z, t); });
     case Micro::multiply_step:
+      if (value == T(0))
+        return each(y, a, b, n, [=](V x, V z) { return z * select(x > zero, one, zero); });
       return each(y, a, b, n, [=](V x, V z) {
         return z * select(x > zero, one, select(x == zero, given, zero));
       });
@@ -960,13 +962,15 @@ void place(const Operation<T>& op, const Batch&) {
     }
 }
 
-// Fetches row i of the data, into the cache of that number where it is there; harmless wherever it points.
+// Fetches row i of the data into the first or second cache; harmless wherever that is.
 template <int cache>
 inline void fetch_row(const void* data, int64_t i, int64_t bytes) {
   constexpr int64_t line = 64;
   const uintptr_t row = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(i * bytes);
-  for (int64_t k = 0; k < bytes; k += line)
-    __builtin_prefetch(reinterpret_cast<const void*>(row + static_cast<uintptr_t>(k)), 0, 4 - cache);
+  for (int64_t k = 0; k < bytes; k += line) {
+    const uintptr_t place = row + static_cast<uintptr_t>(k);
+    __builtin_prefetch(reinterpret_cast<const void*>(place), 0, 4 - cache);
+  }
 }
 
 // Row i of C is row order[i] of the row-major data, C.cols wide. Unless rows were fetched before
