@@ -118,6 +118,7 @@ struct Batch {
 template <class T>
 struct Where {
   Place place = Place::number;
+  const Matrix<T>* matrix = nullptr;  // of an operand
   T* data = nullptr;   // of an operand or result
   int64_t rows = 0;    // of that matrix
   int64_t at = 0;      // of a register, in the scratch memory

@@ -62,14 +62,17 @@ constexpr int tile_rows(int vectors) {
   return fit < kMostTileRows ? fit : kMostTileRows;
 }
 
+// How a product reads its left factor A: m×k or, stored as k×m, Aᵀ; or rows of the data where
+// they lie, as the batch's order has them; or of marked rows what is not 0.
+enum class Left { rows, columns, taken_rows, taken_columns, few_columns };
+
 // `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
-// A is `matrix`, read through two strides, for A m×k from its column a_step on, and for Aᵀ
-// stored as k×m. Rows of the panels are V vectors: the k-th of B at b + k·V, `depth`
-// of them, the i-th of C at y + i·V, of the start at c + i·c_step (c null: there is
-// none). Each entry of C is summed over k in order, so it does not depend on R, on threads
-// or on the batch.
-template <class T, int R, int V, bool TA>
-void tile(const Operation<T>& op, const Batch&) {
+// A is `matrix`, read as `left` says, for A m×k from its column a_step on. Rows of the panels
+// are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
+// start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
+// it does not depend on R, on threads or on the batch.
+template <class T, int R, int V, Left left>
+void tile(const Operation<T>& op, const Batch& batch) {
   vec<T> sum[R][V];
   if (op.c != nullptr) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
@@ -81,25 +84,36 @@ void tile(const Operation<T>& op, const Batch&) {
   }
   const T* b = op.b;
   constexpr int64_t bw = V * kLanes<T>;
-  auto segment = [&](const T* from, int64_t along_k, int64_t along_row, int64_t many) {
-    for (int64_t k = 0; k < many; ++k, from += along_k, b += bw) {
-      vec<T> line[V];
-      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
-      KB_UNROLLED for (int i = 0; i < R; ++i) {
-        vec<T> x = all<T>(from[i * along_row]);
-        KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
-      }
+  auto add = [&](auto entry) {  // the product of a column of R entries and a row of B
+    vec<T> line[V];
+    KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
+    KB_UNROLLED for (int i = 0; i < R; ++i) {
+      const vec<T> x = all<T>(entry(i));
+      KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
     }
+    b += bw;
   };
   const Matrix<T>& a = *op.matrix;
-  if constexpr (TA) {
-    int64_t p = op.row / kPanel<T>;
-    segment(at_panel(a, p) + (op.row - p * kPanel<T>), width(a, p), 1, op.depth);
-  } else {
+  if constexpr (left == Left::rows) {
     for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
-      int64_t w = width(a, p);
-      segment(at_panel(a, p) + op.row * w, 1, w, least(kPanel<T>, op.depth - done));
+      const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
+      const T* from = at_panel(a, p) + op.row * w;
+      for (int64_t k = 0; k < many; ++k, ++from) add([&](int i) { return from[i * w]; });
     }
+  } else if constexpr (left == Left::taken_rows) {
+    const T* from[R];
+    KB_UNROLLED for (int i = 0; i < R; ++i)
+      from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
+    for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
+  } else if constexpr (left == Left::taken_columns) {
+    for (int64_t k = 0; k < op.depth; ++k) {
+      const T* from = a.taken + batch.order[k] * a.cols + op.row;
+      add([&](int i) { return from[i]; });
+    }
+  } else {
+    const int64_t p = op.row / kPanel<T>, w = width(a, p);
+    const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
+    for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
   }
   KB_UNROLLED for (int i = 0; i < R; ++i)
     KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
@@ -142,13 +156,10 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
       store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
 }
 
-// How a tile reads its left factor.
-enum class Left { rows, columns, few_columns };
-
 template <class T, int R, int V, Left left>
 constexpr auto tile_for() {
   if constexpr (left == Left::few_columns) return tile_of_few<T, R, V>;
-  else return tile<T, R, V, left == Left::columns>;
+  else return tile<T, R, V, left>;
 }
 
 // The tiles of V vectors by their number of rows.
@@ -171,7 +182,7 @@ template <class T, int V, Left kind>
 inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
   while (op.rows > 0) {
     int64_t left = op.rows;
-    if (kind != Left::rows)  // a tile reads one panel of A
+    if (kind == Left::columns || kind == Left::few_columns)  // a tile reads one panel of A
       left = least(left, kPanel<T> - op.row % kPanel<T>);
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
@@ -200,11 +211,11 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
 
 // A deep product of A m×k is summed up part by part, so that all its rows use a part of B
 // while that is in the cache. Each entry is still summed over k in order.
-template <class T>
+template <class T, Left left>
 void part_by_part(const Desk<T>& desk, Operation<T> op) {
-  for (int64_t left = op.depth; left > 0; left -= op.depth) {
-    op.depth = least(left, kLayout<T>.deep());
-    in_tiles<T, Left::rows>(desk, op);
+  for (int64_t depth = op.depth; depth > 0; depth -= op.depth) {
+    op.depth = least(depth, kLayout<T>.deep());
+    in_tiles<T, left>(desk, op);
     op.a_step += op.depth;
     op.b += op.depth * op.cols;
     op.c = op.y;
@@ -269,11 +280,12 @@ inline void product(const Desk<T>& desk, const Operation<T>& op) {
   const double filled = op.matrix->filled;
   if constexpr (TA) {
     if (filled < 0.35) return in_tiles<T, Left::few_columns>(desk, op);
+    if (op.matrix->taken != nullptr) return in_tiles<T, Left::taken_columns>(desk, op);
     in_tiles<T, Left::columns>(desk, op);
   } else {
     if (filled < 0.1 * static_cast<double>(op.cols / kLanes<T>)) return few_in_rows(desk, op);
-    if (op.depth > kLayout<T>.deep()) return part_by_part(desk, op);
-    in_tiles<T, Left::rows>(desk, op);
+    if (op.matrix->taken != nullptr) return part_by_part<T, Left::taken_rows>(desk, op);
+    part_by_part<T, Left::rows>(desk, op);
   }
 }
 
@@ -447,16 +459,15 @@ inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
   return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
 }
 
-// A block of lanes × lanes entries, of which `many` rows are there, transposed in registers;
-// rows first to last of the result are stored. After the pass of `half`, vectors i and
-// i + half have exchanged their off-diagonal blocks.
-template <class T>
-inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* to,
-                            int64_t to_step, int64_t first, int64_t last) {
+// A block of lanes × lanes entries, of which `many` rows are there, at `row`(i), transposed in
+// registers; rows first to last of the result are stored. After the pass of `half`, vectors i
+// and i + half have exchanged their off-diagonal blocks.
+template <class T, class Row>
+inline void transpose_rows(Row row, int64_t many, T* to, int64_t to_step, int64_t first,
+                           int64_t last) {
   constexpr int n = kLanes<T>;
   vec<T> rows[n];
-  KB_UNROLLED for (int i = 0; i < n; ++i)
-    rows[i] = i < many ? load(from + i * from_step) : all<T>(T(0));
+  KB_UNROLLED for (int i = 0; i < n; ++i) rows[i] = i < many ? load(row(i)) : all<T>(T(0));
   KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
     KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
       vec<T> upper, lower;
@@ -466,6 +477,12 @@ inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* t
     }
   KB_UNROLLED for (int i = 0; i < n; ++i)
     if (i >= first && i < last) store(to + i * to_step, rows[i]);
+}
+
+template <class T>
+inline void transpose_block(const T* from, int64_t from_step, int64_t many, T* to,
+                            int64_t to_step, int64_t first, int64_t last) {
+  transpose_rows([=](int64_t i) { return from + i * from_step; }, many, to, to_step, first, last);
 }
 
 // Panel `row` of Bᵀ, for B n×k: its k rows, `cols` wide.
@@ -587,6 +604,23 @@ void turn_in(const Operation<T>& op, const Batch&) {
   constexpr int64_t n = kLanes<T>;
   for (int64_t i = 0; i < op.rows; i += n)
     transpose_block<T>(op.a + i * n, n, least(n, op.rows - i), op.y + i * op.cols, n, 0, op.cols);
+}
+
+// The same from rows of the data, where `matrix` says that they are read.
+template <class T>
+void turn_taken(const Operation<T>& op, const Batch& batch) {
+  constexpr int64_t n = kLanes<T>;
+  const Matrix<T>& a = *op.matrix;
+  T last[n] = {};
+  for (int64_t i = 0; i < op.rows; i += n) {
+    auto row = [&](int64_t k) {
+      const T* from = a.taken + batch.order[op.row + i + k] * a.cols;
+      if (from + n <= a.taken_end) return from;  // what is read beyond the row counts nothing
+      memcpy(last, from, sizeof(T) * static_cast<size_t>(a.cols));
+      return static_cast<const T*>(last);
+    };
+    transpose_rows(row, least(n, op.rows - i), op.y + i * op.cols, n, 0, op.cols);
+  }
 }
 
 // And back.
@@ -888,8 +922,17 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
     }
     for (; chunk.row < hi; chunk.row += chunk.rows) {
       chunk.rows = least(chunk.most, hi - chunk.row);
-      for (const Where<T>& x : call.turns)
-        work.perform(turn_in<T>, scratch + x.at, x.data + chunk.row * kLanes<T>, 0, work.cols());
+      for (const Where<T>& x : call.turns) {
+        Operation<T> op;
+        op.run = x.matrix->taken != nullptr ? turn_taken<T> : turn_in<T>;
+        op.y = scratch + x.at;
+        op.a = x.data + chunk.row * kLanes<T>;
+        op.matrix = x.matrix;
+        op.row = chunk.row;
+        op.rows = chunk.rows;
+        op.cols = work.cols();
+        perform(desk, op);
+      }
       if constexpr (code != Code::entries)
         for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
       work.steps();
@@ -973,12 +1016,13 @@ inline void fetch_row(const void* data, int64_t i, int64_t bytes) {
   }
 }
 
-// Row i of C is row order[i] of the row-major data, C.cols wide. Unless rows were fetched before
-// by others, that of row i + `ahead` is fetched meanwhile.
+// Row i of C is row order[i] of the row-major data, C.cols wide, unless they are read in place.
+// Unless rows were fetched before by others, that of row i + `ahead` is fetched meanwhile.
 template <class T, bool fetched>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
+  if (c.taken != nullptr) return;
   const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), last = panels(c) - 1;
   const int64_t rest = c.cols - last * kPanel<T>, rest_width = width(c, last);
   T* const rest_at = at_panel(c, last);

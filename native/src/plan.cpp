@@ -34,8 +34,9 @@ constexpr std::chrono::milliseconds kAskEvery{25};
 constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
 constexpr int64_t kMostNoted = 5000;  // operations of a thread
-constexpr int64_t kFetched = 1 << 14;  // bytes of rows that may lie in the first cache before time
+constexpr int64_t kFetched = 1 << 15;  // bytes of rows that may lie in the first cache before time
 constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to one that is fetched
+constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge bytes or more
 constexpr int64_t kLarge = 1 << 23;
@@ -82,6 +83,7 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   }
   validate();
   marks_.resize(buffers_.size());
+  find_readable();
   takes_ = std::any_of(code_.begin(), code_.end(),
                        [](const Instruction& item) { return item.code == Code::take; });
   std::vector<T*> pieces;
@@ -306,7 +308,7 @@ template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
-  const bool whole = takes_whole_rows(item), turned = whole && item.cols <= lanes;
+  const bool whole = takes_whole_rows(item), turned = turns(item);
   const bool deep = (item.code == Code::matmul || item.code == Code::matmul_tb) &&
                     buffers_[item.operands[0]].cols > kernels_.layout.deep();
   const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(1, item.cols) : 0,
@@ -334,12 +336,14 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     x.number = static_cast<T>(a.value);
     if (a.place == Place::temporary || a.place == Place::tall) x.at = a.index * tall;
     else if (a.place != Place::number && call != nullptr) {
-      x.data = call->operands_[a.index].data;
-      x.rows = call->operands_[a.index].rows;
+      x.matrix = &call->operands_[a.index];
+      x.data = x.matrix->data;
+      x.rows = x.matrix->rows;
     }
     if (a.place == Place::tall || a.place == Place::column || a.place == Place::full)
       x.spread = (registers + side) * tall;
-    if (a.place == Place::full && turned && !written(a.index)) {
+    if (a.place == Place::full && turned &&
+        (!written(a.index) || sources_of_[item.operands[a.index]] >= 0)) {
       int64_t& at = turned_at[a.index];
       const bool seen = at >= 0;
       if (!seen) at = next, next += tall;
@@ -427,7 +431,8 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     bool there = number < sources_.size() && sources_[number].data != nullptr;
     require(there && sources_[number].cols == item.cols, item, "no such data");
     call.data = sources_[number].data;
-    call.ahead = std::max(kFetchedAhead / (item.cols * static_cast<int64_t>(sizeof(T))), int64_t{1});
+    const int64_t bytes = item.cols * static_cast<int64_t>(sizeof(T));
+    call.ahead = std::max(kFetchedAhead / bytes, int64_t{1});
     call.data_end = call.data + sources_[number].rows * sources_[number].cols;
   }
 }
@@ -492,6 +497,57 @@ void Plan<T>::mark(int id, double filled) {
   if (!read || filled >= kFew) return;
   const int64_t words = (cols_of(id) + kMarked - 1) / kMarked * most_rows_;
   marks_[id] = {filled, std::make_unique<uint64_t[]>(static_cast<size_t>(words))};
+}
+
+// Rows of the data can be read where they lie, and need not be taken, by products, as their left
+// factor, and by programs that turn them.
+template <class T>
+void Plan<T>::find_readable() {
+  sources_of_.assign(buffers_.size(), -1);
+  for (const Instruction& item : code_)
+    if (item.code == Code::take) sources_of_[item.results[0]] = static_cast<int>(item.ints[0]);
+  for (const Instruction& item : code_) {
+    auto taken = [&](int operand) { sources_of_[item.operands[operand]] = -1; };
+    const bool left = item.code == Code::matmul || item.code == Code::matmul_ta;
+    const bool sum = item.code == Code::sum_rows || item.code == Code::sum_all;
+    const int many = static_cast<int>(item.operands.size());
+    const int whole = sum ? 1 : has_feed(item.code) ? 2 : has_program(item.code) ? 0 : many;
+    for (int k = left ? 1 : 0; k < whole; ++k) taken(k);
+    if (item.start >= 0) taken(item.start);
+    const bool turned = turns(item);
+    for (const Step& step : item.steps) {
+      const Argument* const arguments[] = {&step.a, &step.b, &step.c};
+      for (int k = 0; k < kArity[static_cast<int>(step.micro)]; ++k) {
+        const Argument& a = *arguments[k];
+        const bool operand = a.place > Place::tall && a.place != Place::number;
+        if (operand && !(turned && a.place == Place::full)) taken(a.index);
+      }
+    }
+  }
+}
+
+// Whether whole rows go through its program as vectors of columns: see kernels.cpp.
+template <class T>
+bool Plan<T>::turns(const Instruction& item) const {
+  return takes_whole_rows(item) && item.cols <= kernels_.layout.lanes;
+}
+
+template <class T>
+bool Plan<T>::in_place(int id) const {
+  const auto source = static_cast<size_t>(sources_of_[id]);
+  return sources_of_[id] >= 0 && source < sources_.size() && marks_[id].words == nullptr &&
+         rows_of(id) * cols_of(id) * static_cast<int64_t>(sizeof(T)) <= kInPlace;
+}
+
+template <class T>
+Matrix<T> Plan<T>::matrix(int id) const {
+  Matrix<T> m{base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
+  if (in_place(id)) {
+    const Source& from = sources_[sources_of_[id]];
+    m.taken = from.data;
+    m.taken_end = from.data + from.rows * from.cols;
+  }
+  return m;
 }
 
 template <class T>
@@ -685,6 +741,9 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     std::vector<size_t> takes, products;
     int64_t rows = 0, bytes = 0;
   };
+  auto is_in_place = [](const Operation<T>& op) {  // so that nothing is to be taken
+    return op.call != nullptr && op.call->results[0].taken != nullptr;
+  };
   std::vector<Operation<T>> old = std::move(noted.operations);
   std::vector<Part> parts;
   for (size_t k = 0; k < old.size(); ++k) {
@@ -730,7 +789,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
       stop->at = static_cast<int64_t>(noted.operations.size());
       once = k + static_cast<size_t>(stop->once);
     }
-    if (k < old.size()) noted.operations.push_back(old[k]);
+    if (k < old.size() && !is_in_place(old[k])) noted.operations.push_back(old[k]);
   }
 }
 

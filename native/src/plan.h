@@ -102,9 +102,9 @@ class Plan {
 
   int check(int id) const;
   int64_t sized(int64_t dimension) const { return dimension < 0 ? batch_rows_ : dimension; }
-  Matrix<T> matrix(int id) const {
-    return {base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
-  }
+  Matrix<T> matrix(int id) const;
+  bool in_place(int id) const;
+  bool turns(const Instruction& item) const;
   T* allocated(size_t numbers);
   void validate() const;
   void validate_guard() const;
@@ -113,6 +113,7 @@ class Plan {
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   void mark(int id, double filled);
+  void find_readable();
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void check_rows(const Batch& batch) const;
   double operations(const Batch& batch) const {
@@ -152,6 +153,7 @@ class Plan {
   std::vector<T*> scratch_;  // of the threads
   std::vector<Source> sources_;
   std::vector<Marks> marks_;  // of the buffers
+  std::vector<int> sources_of_;  // of the buffers whose rows could be read in place, or -1
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data
