@@ -35,6 +35,7 @@ constexpr int64_t kMost = int64_t{1} << 40;  // numbers in a matrix
 constexpr int kMostThreads = 256;
 constexpr int64_t kMostNoted = 5000;  // operations of a thread
 constexpr int64_t kFetched = 1 << 15;  // bytes of rows that may lie in the first cache before time
+constexpr int64_t kNear = 1 << 19;  // bytes of data that stay in the second cache anyway
 constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to one that is fetched
 constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
@@ -734,7 +735,7 @@ const std::vector<Noted<T>>* Plan<T>::noted(const Batch& batch) {
 
 // Rows of the data come from far: those to be taken next, in this batch or the one after it, are
 // fetched a few at a time, before each product on the way there, since the processor waits for
-// so many lines at a time only.
+// so many lines at a time only. Small data are near anyway.
 template <class T>
 void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
   struct Part {  // of a step, from where rows are taken
@@ -744,6 +745,9 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
   auto is_in_place = [](const Operation<T>& op) {  // so that nothing is to be taken
     return op.call != nullptr && op.call->results[0].taken != nullptr;
   };
+  int64_t numbers = 0;
+  for (const Source& source : sources_) numbers += source.rows * source.cols;
+  const bool near = numbers * static_cast<int64_t>(sizeof(T)) <= kNear;
   std::vector<Operation<T>> old = std::move(noted.operations);
   std::vector<Part> parts;
   for (size_t k = 0; k < old.size(); ++k) {
@@ -762,7 +766,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     const std::vector<size_t>& products = parts[part].products;
     const bool last = part + 1 == parts.size();
     const Part& next = parts[last ? 0 : part + 1];
-    if (next.bytes > kFetched || products.empty()) continue;
+    if (near || next.bytes > kFetched || products.empty()) continue;
     size_t row = 0;
     for (size_t number : next.takes) {
       Operation<T>& take = old[number];
