@@ -153,6 +153,7 @@ struct Call {
   Some<Where<T>> numbers, rows;   // the arguments to repeat once a call, once a panel
   Some<Where<T>> turns;           // the operands to turn into registers, once a chunk
   Where<T> fed;                   // where the product or sum goes
+  const ReadyStep<T>* first = nullptr;  // the step done on it before, which is none of `steps`
   const Matrix<T>* start = nullptr;  // what a product is added to
   bool start_each_row = false;       // it is m×n, not 1×n
   int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ goes, in the scratch
@@ -173,10 +174,11 @@ template <class T>
 struct Operation {
   void (*run)(const Operation&, const Batch&) = nullptr;
   T* y = nullptr;
-  const T *a = nullptr, *b = nullptr, *c = nullptr;
+  const T *a = nullptr, *b = nullptr, *c = nullptr, *d = nullptr;
   int64_t a_step = 0, b_step = 0, c_step = 0;
   int64_t rows = 0, cols = 0, row = 0, depth = 0;
   T value = T(0);
+  Micro micro = Micro::copy;
   const Matrix<T>* matrix = nullptr;
   const Call<T>* call = nullptr;
 };

@@ -66,6 +66,40 @@ constexpr int tile_rows(int vectors) {
 // they lie, as the batch's order has them; or of marked rows what is not 0.
 enum class Left { rows, columns, taken_rows, taken_columns, few_columns };
 
+template <class T>
+inline vec<T> relu(vec<T> x) {  // NaN stays
+  const vec<T> zero = all<T>(T(0));
+  return select(zero > x, zero, x);
+}
+// y step(x), for a step that is 0 at 0.
+template <class T>
+inline vec<T> times_step(vec<T> x, vec<T> y) {
+  return y * select(x > all<T>(T(0)), all<T>(T(1)), all<T>(T(0)));
+}
+
+// A tile's sums go through the step `micro`, if it is one of these, and to y. It may take a, a
+// matrix of C's shape from the tile's first row on, and d, a vector of one number.
+template <class T, int R, int V, Left left>
+inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
+  auto each_sum = [&](auto f) {
+    KB_UNROLLED for (int i = 0; i < R; ++i)
+      KB_UNROLLED for (int v = 0; v < V; ++v) {
+        const int64_t at = (i * V + v) * kLanes<T>;
+        store(op.y + at, f(sum[i][v], at));
+      }
+  };
+  if (left == Left::rows || left == Left::taken_rows) {
+    if (op.micro == Micro::relu)
+      return each_sum([&](vec<T> x, int64_t) { return relu<T>(x); });
+    if (op.micro == Micro::multiply_step)
+      return each_sum([&](vec<T> x, int64_t at) { return times_step<T>(load(op.a + at), x); });
+  } else if (op.micro == Micro::subtract_multiple) {
+    const vec<T> number = load(op.d);
+    return each_sum([&](vec<T> x, int64_t at) { return fma(-x, number, load(op.a + at)); });
+  }
+  each_sum([](vec<T> x, int64_t) { return x; });
+}
+
 // `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
 // A is `matrix`, read as `left` says, for A m×k from its column a_step on. Rows of the panels
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
@@ -115,8 +149,7 @@ void tile(const Operation<T>& op, const Batch& batch) {
     const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
     for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
   }
-  KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v) store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
+  finish<T, R, V, left>(op, sum);
 }
 
 // The same for Aᵀ stored as k×m, of whose rows only those are taken that are not 0 in all of
@@ -151,9 +184,7 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
         KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(all<T>(x[i]), line[v], sum[i][v]);
     }
   }
-  KB_UNROLLED for (int i = 0; i < R; ++i)
-    KB_UNROLLED for (int v = 0; v < V; ++v)
-      store(op.y + i * bw + v * kLanes<T>, sum[i][v]);
+  finish<T, R, V, Left::few_columns>(op, sum);
 }
 
 template <class T, int R, int V, Left left>
@@ -189,6 +220,7 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
       op.run = kTiles<T, V, kind>.of[tall - 1];
       perform(desk, op);
       op.y += tall * op.cols;
+      op.a += op.a == nullptr ? 0 : tall * op.cols;
       op.c += op.c == nullptr ? 0 : tall * op.c_step;
       op.row += tall;
       op.rows -= tall;
@@ -349,7 +381,7 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
         return select(x > zero, one, select(x == zero, given, zero));
       });
     case Micro::relu:
-      return each(y, a, n, [=](V x) { return select(zero > x, zero, x); });  // NaN stays
+      return each(y, a, n, [](V x) { return relu<T>(x); });
     case Micro::sin: return each(y, a, n, [](V x) { return sin(x); });
     case Micro::cos: return each(y, a, n, [](V x) { return cos(x); });
     case Micro::sigmoid: return each(y, a, n, [](V x) { return sigmoid(x); });
@@ -368,7 +400,7 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
       return each(y, a, b, c, n, [](V x, V z, V t) { return fma(-x, z, t); });
     case Micro::multiply_step:
       if (value == T(0))
-        return each(y, a, b, n, [=](V x, V z) { return z * select(x > zero, one, zero); });
+        return each(y, a, b, n, [](V x, V z) { return times_step<T>(x, z); });
       return each(y, a, b, n, [=](V x, V z) {
         return z * select(x > zero, one, select(x == zero, given, zero));
       });
@@ -862,8 +894,8 @@ inline void feed(const Work<T>& work, int64_t q) {
   const int64_t w = width(call.frame, q);
   const bool turns = call.turned && call.fed.data == nullptr;
   Operation<T> op;
-  op.y = turns ? work.scratch() + call.fed.spread
-               : begin_of(call.fed, work.scratch(), q, w, work.chunk);
+  const Where<T>& to = call.first == nullptr ? call.fed : call.first->to;
+  op.y = turns ? work.scratch() + call.fed.spread : begin_of(to, work.scratch(), q, w, work.chunk);
   op.matrix = &call.operands[0];
   op.cols = w;
   if constexpr (code == Code::sum_rows || code == Code::sum_all) {
@@ -880,6 +912,14 @@ inline void feed(const Work<T>& work, int64_t q) {
     if (call.start != nullptr) {
       op.c_step = call.start_each_row ? w : 0;
       op.c = at_panel(*call.start, q) + work.chunk.row * op.c_step;
+    }
+    if (call.first != nullptr) {
+      const ReadyStep<T>& first = *call.first;
+      op.micro = first.micro;
+      for (const Where<T>* x : {&first.a, &first.b, &first.c}) {
+        if (x->place == Place::full) op.a = work.wide(*x, q, w).from;
+        if (x->place == Place::scalar || x->place == Place::number) op.d = work.wide(*x, q, w).from;
+      }
     }
     product<T, code == Code::matmul_ta>(work.desk, op);
   }

@@ -399,6 +399,39 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   return next;
 }
 
+// Whether a product's tiles do the first step of its program while they hold their sums, which
+// nothing else needs then: see `finish` in kernels.cpp.
+template <class T>
+bool Plan<T>::on_sums(const Ready<T>& call) const {
+  const Code code = call.item->code;
+  const bool rows = code == Code::matmul || code == Code::matmul_tb;
+  const bool columns = code == Code::matmul_ta;
+  if (!(rows || columns) || call.whole || call.fed.data != nullptr) return false;
+  const Matrix<T>& left = call.operands_[0];
+  if (rows && (left.marks != nullptr || left.cols > kernels_.layout.deep())) return false;
+  auto sum = [&](const Where<T>& x) {
+    return x.place == Place::temporary && x.at == call.fed.at;
+  };
+  auto full = [](const Where<T>& x) { return x.place == Place::full; };
+  auto number = [](const Where<T>& x) {
+    return x.place == Place::scalar || x.place == Place::number;
+  };
+  auto can = [&](const ReadyStep<T>& s) {
+    switch (s.micro) {
+      case Micro::relu: return rows && sum(s.a);
+      case Micro::multiply_step: return rows && full(s.a) && sum(s.b) && s.value == T(0);
+      case Micro::subtract_multiple:
+        return columns && full(s.c) && ((sum(s.a) && number(s.b)) || (number(s.a) && sum(s.b)));
+      default: return false;
+    }
+  };
+  auto first = call.steps_.begin();
+  if (first == call.steps_.end() || !can(*first)) return false;
+  return sum(first->to) || std::none_of(first + 1, call.steps_.end(), [&](const auto& step) {
+           return sum(step.a) || sum(step.b) || sum(step.c);
+         });
+}
+
 template <class T>
 void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   auto some = [](const auto& from) {
@@ -413,6 +446,10 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   call.operands = some(call.operands_);
   call.results = some(call.results_);
   call.steps = some(call.steps_);
+  if (on_sums(call)) {
+    call.first = call.steps_.data();
+    call.steps = {call.first + 1, call.steps.many - 1};
+  }
   call.numbers = some(call.numbers_);
   call.rows = some(call.rows_);
   call.turns = some(call.turns_);

@@ -112,6 +112,7 @@ class Plan {
   void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
+  bool on_sums(const Ready<T>& call) const;
   void mark(int id, double filled);
   void find_readable();
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
