@@ -1,5 +1,9 @@
 #include "plan.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -43,6 +47,7 @@ constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge
 constexpr int64_t kLarge = 1 << 23;
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kDeepChunk = 64;  // rows of one where the product is deep, at least
+constexpr size_t kHugePage = size_t{1} << 21;  // bytes
 constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
 constexpr double kFew = 0.4;  // of the data's entries, so that others are left out of products
 
@@ -99,17 +104,21 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   }
 }
 
-// Zeros, from a cache line on; large pieces take memory when they are first written.
-// bad_alloc reaches Python as MemoryError.
+// Zeros, from a cache line on, or a huge page where one is filled; large pieces take memory
+// when they are first written. bad_alloc reaches Python as MemoryError.
 template <class T>
 T* Plan<T>::allocated(size_t numbers) {
-  constexpr size_t line = 64;
   const size_t bytes = std::max<size_t>(numbers, 1) * sizeof(T);
+  const size_t line = bytes < kHugePage ? 64 : kHugePage;
   void* place = std::calloc(bytes + line, 1);
   if (place == nullptr) throw std::bad_alloc();
   memory_.emplace_back(place, std::free);
   size_t room = bytes + line;
   std::align(line, bytes, place, room);
+#if defined(__linux__)
+  // A wish, which the system may pass over; the rest of the last page stays in small ones.
+  if (bytes >= kHugePage) madvise(place, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
   bytes_ += bytes;
   return static_cast<T*>(place);
 }
