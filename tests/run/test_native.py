@@ -207,11 +207,16 @@ def test_batch_norm_over_fifty_steps() -> None:
 
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("filled", [0.0, 0.01, 0.15, 0.3, 0.9])
-@pytest.mark.parametrize(("columns", "units"), [(9, 4), (130, 100), (1100, 70)])
+@pytest.mark.parametrize(
+    ("columns", "units"), [(9, 4), (130, 100), (1100, 70), (9000, 3)]
+)
 def test_terms_that_zeros_leave_out(
     columns: int, units: int, filled: float, dtype: Any
 ) -> None:
-    """Few or many entries that are not 0, in rows and columns of any length."""
+    """Few or many entries that are not 0, in rows and columns of any length.
+
+    The longest rows are taken, the shorter ones read where they lie in the data.
+    """
     rng = np.random.default_rng(columns)
     x = rng.normal(size=(90, columns)) * (rng.uniform(size=(90, columns)) < filled)
     x[:, 3] = -0.0
@@ -227,6 +232,19 @@ def test_terms_that_zeros_leave_out(
     tolerance = 1e-9 if dtype == np.float64 else 1e-4
     for s, value in found[0].items():
         np.testing.assert_allclose(found[1][s], value, rtol=tolerance, atol=tolerance)
+
+
+def test_data_at_any_address() -> None:
+    """Rows that are read where they lie, though no number begins where it should."""
+    rng = np.random.default_rng(4)
+    x, t = rng.normal(size=(50, 6)), rng.integers(0, 3, 50)
+    apart = np.frombuffer(b"." + x.tobytes(), np.float64, offset=1).reshape(x.shape)
+    found = []
+    for data in (x, apart):
+        model = kb.Model(kb.nn.Affine(6, 3), loss="softmax_cross_entropy", dtype=np.float64)
+        model.fit(data, t, epochs=3, batch_size=16, seed=1, engine="native")
+        found.append(model.values)
+    assert all(np.array_equal(found[0][s], found[1][s]) for s in found[0])
 
 
 # ---------------------------------------------------------------- threads

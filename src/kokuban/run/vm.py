@@ -146,7 +146,8 @@ class Machine:
         if len(rows) > 1:
             raise ShapeError(f"The data have different numbers of rows: {sorted(rows)}.")
         for number, array in enumerate(data):
-            self._engine.source(number, np.ascontiguousarray(array, self.dtype))
+            whole = np.require(array, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
+            self._engine.source(number, whole)
 
     def once(self, values: Mapping[Symbol, np.ndarray], rows: int) -> list[np.ndarray]:
         """One run with the given values, for a batch of `rows`; the outputs' values."""
