@@ -552,7 +552,8 @@ template <class T>
 void Plan<T>::find_readable() {
   sources_of_.assign(buffers_.size(), -1);
   for (const Instruction& item : code_)
-    if (item.code == Code::take) sources_of_[item.results[0]] = static_cast<int>(item.ints[0]);
+    for (int id : item.results)
+      sources_of_[id] = item.code == Code::take ? static_cast<int>(item.ints[0]) : -1;
   for (const Instruction& item : code_) {
     auto taken = [&](int operand) { sources_of_[item.operands[operand]] = -1; };
     const bool left = item.code == Code::matmul || item.code == Code::matmul_ta;

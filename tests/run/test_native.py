@@ -241,7 +241,8 @@ def test_data_at_any_address() -> None:
     apart = np.frombuffer(b"." + x.tobytes(), np.float64, offset=1).reshape(x.shape)
     found = []
     for data in (x, apart):
-        model = kb.Model(kb.nn.Affine(6, 3), loss="softmax_cross_entropy", dtype=np.float64)
+        net = kb.nn.Affine(6, 3)
+        model = kb.Model(net, loss="softmax_cross_entropy", dtype=np.float64)
         model.fit(data, t, epochs=3, batch_size=16, seed=1, engine="native")
         found.append(model.values)
     assert all(np.array_equal(found[0][s], found[1][s]) for s in found[0])
