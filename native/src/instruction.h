@@ -38,12 +38,20 @@ enum class Code : int {
   X(exp, 1, false) X(expm1, 1, false) X(log, 1, false) X(sqrt, 1, false)                \
   X(abs, 1, false) X(sign, 1, false) X(step, 1, false) X(relu, 1, false)                \
   X(sin, 1, false) X(cos, 1, false) X(sigmoid, 1, false) X(tanh, 1, false)              \
-  X(softplus, 1, false) X(erf, 1, false) X(power, 1, false)                             \
-  X(multiply_add, 3, false)      /* a b + c */                                          \
-  X(multiply_subtract, 3, false) /* a b - c */                                          \
-  X(subtract_multiple, 3, false) /* c - a b */                                          \
-  X(multiply_step, 2, false)     /* b step(a) */                                        \
-  X(row_max, 1, true) X(row_sum, 1, true)
+  X(softplus, 1, false) X(erf, 1, false) X(square, 1, false) X(power, 1, false)         \
+  X(multiply_add, 3, false)          /* a b + c        */                               \
+  X(multiply_subtract, 3, false)     /* a b - c        */                               \
+  X(subtract_multiple, 3, false)     /* c - a b        */                               \
+  X(multiply_step, 2, false)         /* b step(a)      */                               \
+  X(multiply_square, 2, false)       /* a² b           */                               \
+  X(multiply_square_add, 3, false)   /* a² b + c       */                               \
+  X(add_products, 4, false)          /* a b + c d      */                               \
+  X(add_product_of_square, 4, false) /* a² b + c d     */                               \
+  X(root_add, 2, false)              /* √a + b         */                               \
+  X(part, 3, false)                  /* a b/c          */                               \
+  X(add_part, 4, false)              /* a b/c + d      */                               \
+  X(subtract_part, 4, false)         /* d - a b/c      */                               \
+  X(row_max, 1, true) X(row_sum, 1, true) X(row_sum_of_squares, 1, true)
 
 enum class Micro : int {
 #define KB_NAME(name, arity, row) name,
@@ -66,6 +74,7 @@ enum class Place : int {
 
 constexpr int kMostRegisters = 32;
 constexpr int kMostSteps = 64;
+constexpr int kMostArguments = 4;
 
 struct Argument {
   Place place = Place::number;
@@ -82,7 +91,7 @@ struct Target {
 struct Step {
   Micro micro = Micro::copy;
   bool tall = false;
-  Argument a, b, c;
+  std::vector<Argument> args;
   Target to;
   double value = 0.0;  // at_zero of step, exponent of power
 };
@@ -129,9 +138,10 @@ struct Where {
 template <class T>
 struct ReadyStep {
   Micro micro;
-  int arity;
   bool tall;
-  Where<T> a, b, c, to;
+  int arity;
+  Where<T> args[kMostArguments];
+  Where<T> to;
   T value;
 };
 
@@ -175,7 +185,7 @@ struct Operation {
   void (*run)(const Operation&, const Batch&) = nullptr;
   T* y = nullptr;
   const T *a = nullptr, *b = nullptr, *c = nullptr, *d = nullptr;
-  int64_t a_step = 0, b_step = 0, c_step = 0;
+  int64_t a_step = 0, b_step = 0, c_step = 0, d_step = 0;
   int64_t rows = 0, cols = 0, row = 0, depth = 0;
   T value = T(0);
   Micro micro = Micro::copy;

@@ -96,6 +96,9 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
   } else if (op.micro == Micro::subtract_multiple) {
     const vec<T> number = load(op.d);
     return each_sum([&](vec<T> x, int64_t at) { return fma(-x, number, load(op.a + at)); });
+  } else if (op.micro == Micro::multiply_add) {
+    const vec<T> number = load(op.d);
+    return each_sum([&](vec<T> x, int64_t at) { return fma(number, load(op.a + at), x); });
   }
   each_sum([](vec<T> x, int64_t) { return x; });
 }
@@ -323,89 +326,101 @@ inline void product(const Desk<T>& desk, const Operation<T>& op) {
 
 // ---------------------------------------------------------------- entry by entry
 
-// y[k] = f(a[k], ...) of one to three arguments, n entries; an argument's step is 0 where it is one
-// vector of the same number, else 1.
+// An argument's vector for entry k on; its step is 0 where it is one vector of the same number,
+// else 1.
 template <class T>
 struct Entries {
   const T* from;
   int64_t step;
   vec<T> operator[](int64_t k) const { return load(from + k * step); }
 };
-template <class T, class F>
-inline void each(T* y, Entries<T> a, int64_t n, F f) {
-  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k]));
-}
-template <class T, class F>
-inline void each(T* y, Entries<T> a, Entries<T> b, int64_t n, F f) {
-  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k]));
-}
-template <class T, class F>
-inline void each(T* y, Entries<T> a, Entries<T> b, Entries<T> c, int64_t n, F f) {
-  for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(a[k], b[k], c[k]));
-}
+// a b, entry by entry.
+template <class T>
+struct Products {
+  Entries<T> a, b;
+  vec<T> operator[](int64_t k) const { return a[k] * b[k]; }
+};
 
-// y = f(a, b, c) entry by entry, `cols` of them, f the operation `what`.
+// y = f(a, b, c, d) entry by entry, `cols` of them, f the operation `what`.
 template <class T, Micro what>
 void entry_by_entry(const Operation<T>& op, const Batch&) {
   using V = vec<T>;
   T* const y = op.y;
-  const Entries<T> a{op.a, op.a_step}, b{op.b, op.b_step}, c{op.c, op.c_step};
-  const int64_t n = op.cols;
+  const Entries<T> a{op.a, op.a_step}, b{op.b, op.b_step}, c{op.c, op.c_step}, d{op.d, op.d_step};
   const T value = op.value;
+  const auto each = [y, n = op.cols](auto f, auto... from) {
+    for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(from[k]...));
+  };
+  const Products<T> product{a, b};
   const V zero = all<T>(T(0)), one = all<T>(T(1)), given = all<T>(value);
+  const auto quotient = [=](auto x, auto z, auto f, auto... from) {  // f(x/z, ...)
+    if (z.step == 0) {  // by one number: it is inverted once
+      const V inverse = one / z[0];
+      return each([=](V p, auto... rest) { return f(p * inverse, rest...); }, x, from...);
+    }
+    return each([=](V p, V q, auto... rest) { return f(p / q, rest...); }, x, z, from...);
+  };
   switch (what) {
-    case Micro::copy: return each(y, a, n, [](V x) { return x; });
-    case Micro::add: return each(y, a, b, n, [](V x, V z) { return x + z; });
-    case Micro::subtract: return each(y, a, b, n, [](V x, V z) { return x - z; });
-    case Micro::multiply: return each(y, a, b, n, [](V x, V z) { return x * z; });
-    case Micro::divide:
-      if (b.step == 0 && a.step != 0) {  // by one number: it is inverted once
-        const V inverse = one / b[0];
-        return each(y, a, n, [=](V x) { return x * inverse; });
-      }
-      return each(y, a, b, n, [](V x, V z) { return x / z; });
+    case Micro::copy: return each([](V x) { return x; }, a);
+    case Micro::add: return each([](V x, V z) { return x + z; }, a, b);
+    case Micro::subtract: return each([](V x, V z) { return x - z; }, a, b);
+    case Micro::multiply: return each([](V x, V z) { return x * z; }, a, b);
+    case Micro::divide: return quotient(a, b, [](V x) { return x; });
     case Micro::maximum:  // NaN of either argument stays
-      return each(y, a, b, n, [](V x, V z) { return select(x != x, x, select(x > z, x, z)); });
+      return each([](V x, V z) { return select(x != x, x, select(x > z, x, z)); }, a, b);
     case Micro::minimum:
-      return each(y, a, b, n, [](V x, V z) { return select(x != x, x, select(x < z, x, z)); });
-    case Micro::negate: return each(y, a, n, [](V x) { return -x; });
-    case Micro::exp: return each(y, a, n, [](V x) { return exp(x); });
-    case Micro::expm1: return each(y, a, n, [](V x) { return expm1(x); });
-    case Micro::log: return each(y, a, n, [](V x) { return log(x); });
-    case Micro::sqrt: return each(y, a, n, [](V x) { return sqrt(x); });
-    case Micro::abs: return each(y, a, n, [](V x) { return abs(x); });
+      return each([](V x, V z) { return select(x != x, x, select(x < z, x, z)); }, a, b);
+    case Micro::negate: return each([](V x) { return -x; }, a);
+    case Micro::exp: return each([](V x) { return exp(x); }, a);
+    case Micro::expm1: return each([](V x) { return expm1(x); }, a);
+    case Micro::log: return each([](V x) { return log(x); }, a);
+    case Micro::sqrt: return each([](V x) { return sqrt(x); }, a);
+    case Micro::abs: return each([](V x) { return abs(x); }, a);
     case Micro::sign:
-      return each(y, a, n, [=](V x) { return select(x > zero, one, select(x < zero, -one, x)); });
+      return each([=](V x) { return select(x > zero, one, select(x < zero, -one, x)); }, a);
     case Micro::step:
-      return each(y, a, n, [=](V x) {
+      return each([=](V x) {
         return select(x > zero, one, select(x == zero, given, zero));
-      });
+      }, a);
     case Micro::relu:
-      return each(y, a, n, [](V x) { return relu<T>(x); });
-    case Micro::sin: return each(y, a, n, [](V x) { return sin(x); });
-    case Micro::cos: return each(y, a, n, [](V x) { return cos(x); });
-    case Micro::sigmoid: return each(y, a, n, [](V x) { return sigmoid(x); });
-    case Micro::tanh: return each(y, a, n, [](V x) { return tanh(x); });
-    case Micro::softplus: return each(y, a, n, [](V x) { return softplus(x); });
-    case Micro::erf: return each(y, a, n, [](V x) { return erf(x); });
+      return each([](V x) { return relu<T>(x); }, a);
+    case Micro::sin: return each([](V x) { return sin(x); }, a);
+    case Micro::cos: return each([](V x) { return cos(x); }, a);
+    case Micro::sigmoid: return each([](V x) { return sigmoid(x); }, a);
+    case Micro::tanh: return each([](V x) { return tanh(x); }, a);
+    case Micro::softplus: return each([](V x) { return softplus(x); }, a);
+    case Micro::erf: return each([](V x) { return erf(x); }, a);
+    case Micro::square: return each([](V x) { return x * x; }, a);
     case Micro::power:
-      if (value == T(2)) return each(y, a, n, [](V x) { return x * x; });
-      if (value == T(-1)) return each(y, a, n, [=](V x) { return one / x; });
-      return each(y, a, n, [=](V x) { return pow(x, value); });
+      if (value == T(-1)) return each([=](V x) { return one / x; }, a);
+      return each([=](V x) { return pow(x, value); }, a);
     case Micro::multiply_add:
-      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(x, z, t); });
+      return each([](V x, V z, V t) { return fma(x, z, t); }, a, b, c);
     case Micro::multiply_subtract:
-      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(x, z, -t); });
+      return each([](V x, V z, V t) { return fma(x, z, -t); }, a, b, c);
     case Micro::subtract_multiple:
-      return each(y, a, b, c, n, [](V x, V z, V t) { return fma(-x, z, t); });
+      return each([](V x, V z, V t) { return fma(-x, z, t); }, a, b, c);
+    case Micro::multiply_square:
+      return each([](V x, V z) { return x * x * z; }, a, b);
+    case Micro::multiply_square_add:
+      return each([](V x, V z, V t) { return fma(x * x, z, t); }, a, b, c);
+    case Micro::add_products:
+      return each([](V x, V z, V t, V u) { return fma(t, u, x * z); }, a, b, c, d);
+    case Micro::add_product_of_square:
+      return each([](V x, V z, V t, V u) { return fma(t, u, x * x * z); }, a, b, c, d);
+    case Micro::root_add: return each([](V x, V z) { return sqrt(x) + z; }, a, b);
+    case Micro::part: return quotient(product, c, [](V x) { return x; });
+    case Micro::add_part: return quotient(product, c, [](V x, V z) { return x + z; }, d);
+    case Micro::subtract_part: return quotient(product, c, [](V x, V z) { return z - x; }, d);
     case Micro::multiply_step:
       if (value == T(0))
-        return each(y, a, b, n, [](V x, V z) { return times_step<T>(x, z); });
-      return each(y, a, b, n, [=](V x, V z) {
+        return each([](V x, V z) { return times_step<T>(x, z); }, a, b);
+      return each([=](V x, V z) {
         return z * select(x > zero, one, select(x == zero, given, zero));
-      });
+      }, a, b);
     case Micro::row_max:
     case Micro::row_sum:
+    case Micro::row_sum_of_squares:
     case Micro::count: return;
   }
 }
@@ -597,8 +612,15 @@ inline vec<T> across(vec<T>* of, F together) {
 
 template <class T, Micro what>
 inline vec<T> together(vec<T> x, vec<T> y) {
-  if constexpr (what == Micro::row_sum) return x + y;
-  else return larger<T>(x, y);
+  if constexpr (what == Micro::row_max) return larger<T>(x, y);
+  else return x + y;
+}
+
+// What a row's number goes on to, given one more of the row's entries.
+template <class T, Micro what>
+inline vec<T> with_entry(vec<T> found, vec<T> x) {
+  if constexpr (what == Micro::row_sum_of_squares) return fma(x, x, found);
+  else return together<T, what>(found, x);
 }
 
 // y, a number for each of `rows` rows, from those of X, which has `cols` columns: its panels
@@ -606,22 +628,29 @@ inline vec<T> together(vec<T> x, vec<T> y) {
 // replaced by a number that changes nothing.
 template <class T, Micro what>
 void each_row(const Operation<T>& op, const Batch&) {
-  const vec<T> none = all<T>(what == Micro::row_sum ? T(0) : -T(INFINITY));
+  const vec<T> none = all<T>(what == Micro::row_max ? -T(INFINITY) : T(0));
   const int64_t many = kLayout<T>.panels(op.cols);
-  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
+  auto block = [&](int64_t i, auto row) {
     vec<T> found[kLanes<T>];
     KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) found[j] = none;
     for (int64_t p = 0; p < many; ++p) {
       const int64_t w = kLayout<T>.width(op.cols, p), valid = least(op.cols - p * kPanel<T>, w);
       const T* from = op.a + p * op.a_step + (op.row + i) * w;
-      for (int64_t k = 0; k < w; k += kLanes<T>) {
-        const auto inside = loaded<T>(kTables<T>.inside + kLanes<T> - least(valid - k, kLanes<T>));
-        KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j) if (i + j < op.rows)
-          found[j] = together<T, what>(found[j], select(inside, load(from + j * w + k), none));
-      }
+      int64_t k = 0;
+      for (; k + kLanes<T> <= valid; k += kLanes<T>)
+        KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j)
+          found[j] = with_entry<T, what>(found[j], load(from + row(j) * w + k));
+      if (k == valid) continue;
+      const auto inside = loaded<T>(kTables<T>.inside + kLanes<T> - (valid - k));
+      KB_UNROLLED for (int j = 0; j < kLanes<T>; ++j)
+        found[j] = with_entry<T, what>(found[j], select(inside, load(from + row(j) * w + k), none));
     }
     store(op.y + i, across<T>(found, together<T, what>));
-  }
+  };
+  int64_t i = 0;
+  for (; i + kLanes<T> <= op.rows; i += kLanes<T>) block(i, [](int64_t j) { return j; });
+  const int64_t last = op.rows - 1 - i;  // rows beyond it are read as this one
+  if (last >= 0) block(i, [=](int64_t j) { return least(j, last); });
 }
 
 // ---------------------------------------------------------------- programs, turned
@@ -697,10 +726,10 @@ template <class T, Micro what>
 void each_turned_row(const Operation<T>& op, const Batch&) {
   const T* from = op.a;
   for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
-    vec<T> found = load(from);
+    vec<T> found = what == Micro::row_sum_of_squares ? load(from) * load(from) : load(from);
     from += kLanes<T>;
     for (int64_t j = 1; j < op.cols; ++j, from += kLanes<T>)
-      found = together<T, what>(found, load(from));
+      found = with_entry<T, what>(found, load(from));
     store(op.y + i, found);
   }
 }
@@ -789,13 +818,16 @@ struct Work {
   // A step over n entries; `of` gives its arguments.
   template <class F>
   void entries(const ReadyStep<T>& step, T* y, int64_t n, F of) const {
-    const Entries<T> a = of(step.a), b = step.arity > 1 ? of(step.b) : a;
-    const Entries<T> c = step.arity > 2 ? of(step.c) : a;
     Operation<T> op;
+    const T** const from[] = {&op.a, &op.b, &op.c, &op.d};
+    int64_t* const steps[] = {&op.a_step, &op.b_step, &op.c_step, &op.d_step};
+    for (int k = 0; k < step.arity; ++k) {
+      const Entries<T> x = of(step.args[k]);
+      *from[k] = x.from;
+      *steps[k] = x.step;
+    }
     op.run = kEntries<T>[static_cast<int>(step.micro)];
     op.y = y;
-    op.a = a.from, op.b = b.from, op.c = c.from;
-    op.a_step = a.step, op.b_step = b.step, op.c_step = c.step;
     op.cols = n;
     op.value = step.value;
     KB_ISA::perform(desk, op);
@@ -834,8 +866,10 @@ struct Work {
 
   void tall_step(const ReadyStep<T>& step) const {
     T* y = scratch() + (stored(step.to) ? step.to.spread : step.to.at);
-    if (step.micro == Micro::row_sum) row_step<Micro::row_sum>(step.a, y);
-    else if (step.micro == Micro::row_max) row_step<Micro::row_max>(step.a, y);
+    if (step.micro == Micro::row_sum) row_step<Micro::row_sum>(step.args[0], y);
+    else if (step.micro == Micro::row_max) row_step<Micro::row_max>(step.args[0], y);
+    else if (step.micro == Micro::row_sum_of_squares)
+      row_step<Micro::row_sum_of_squares>(step.args[0], y);
     else entries(step, y, chunk.rows, [&](const Where<T>& x) { return tall(x); });
     if (stored(step.to)) move(step.to.data + chunk.row * kLanes<T>, kLanes<T>, y, 1);
   }
@@ -916,9 +950,10 @@ inline void feed(const Work<T>& work, int64_t q) {
     if (call.first != nullptr) {
       const ReadyStep<T>& first = *call.first;
       op.micro = first.micro;
-      for (const Where<T>* x : {&first.a, &first.b, &first.c}) {
-        if (x->place == Place::full) op.a = work.wide(*x, q, w).from;
-        if (x->place == Place::scalar || x->place == Place::number) op.d = work.wide(*x, q, w).from;
+      for (int k = 0; k < first.arity; ++k) {
+        const Where<T>& x = first.args[k];
+        if (x.place == Place::full) op.a = work.wide(x, q, w).from;
+        if (x.place == Place::scalar || x.place == Place::number) op.d = work.wide(x, q, w).from;
       }
     }
     product<T, code == Code::matmul_ta>(work.desk, op);

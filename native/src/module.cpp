@@ -37,9 +37,8 @@ std::vector<std::string> names_of_micros() {
 // An argument: (place, index, value). A target: (stored, index).
 using ArgumentTuple = std::tuple<int, int, double>;
 using TargetTuple = std::tuple<bool, int>;
-// (micro, tall, a, b, c, target, value)
-using StepTuple = std::tuple<int, bool, ArgumentTuple, ArgumentTuple, ArgumentTuple,
-                             TargetTuple, double>;
+// (micro, tall, arguments, target, value)
+using StepTuple = std::tuple<int, bool, std::vector<ArgumentTuple>, TargetTuple, double>;
 // (code, results, operands, ints, numbers, steps, fed, start, rows, cols, barrier, guarded,
 //  chain)
 using ItemTuple =
@@ -65,9 +64,11 @@ Instruction instruction_of(const ItemTuple& t) {
            item.rows, item.cols, item.barrier, item.guarded, item.chain) = t;
   item.code = static_cast<Code>(code);
   item.fed = target_of(fed);
-  for (const auto& [micro, tall, a, b, c, to, value] : steps)
-    item.steps.push_back({static_cast<Micro>(micro), tall, argument_of(a), argument_of(b),
-                          argument_of(c), target_of(to), value});
+  for (const auto& [micro, tall, args, to, value] : steps) {
+    Step& step = item.steps.emplace_back();
+    step = {static_cast<Micro>(micro), tall, {}, target_of(to), value};
+    for (const ArgumentTuple& a : args) step.args.push_back(argument_of(a));
+  }
   return item;
 }
 

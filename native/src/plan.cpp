@@ -42,6 +42,7 @@ constexpr int64_t kFetched = 1 << 15;  // bytes of rows that may lie in the firs
 constexpr int64_t kNear = 1 << 19;  // bytes of data that stay in the second cache anyway
 constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to one that is fetched
 constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
+constexpr int64_t kNumbers = 64;  // rows whose numbers are worked out together
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge bytes or more
 constexpr int64_t kLarge = 1 << 23;
@@ -297,12 +298,11 @@ void Plan<T>::validate_program(const Instruction& item) const {
     int micro = static_cast<int>(step.micro);
     require(micro >= 0 && micro < static_cast<int>(Micro::count), item, "a step");
     require(!kTakesRow[micro] || step.tall, item, "a row's number is tall");
+    require(static_cast<int>(step.args.size()) == kArity[micro], item, "number of arguments");
     if (kTakesRow[micro])
-      require(step.a.place == Place::temporary || step.a.place == Place::full, item,
+      require(step.args[0].place == Place::temporary || step.args[0].place == Place::full, item,
               "what a row is of");
-    argument(step.a, step.tall && !kTakesRow[micro]);
-    if (kArity[micro] > 1) argument(step.b, step.tall);
-    if (kArity[micro] > 2) argument(step.c, step.tall);
+    for (const Argument& a : step.args) argument(a, step.tall && !kTakesRow[micro]);
     target(step.to, step.tall ? tall : wide);
   }
   for (bool there : written) require(there, item, "a result that nothing writes");
@@ -310,8 +310,8 @@ void Plan<T>::validate_program(const Instruction& item) const {
 
 // ---------------------------------------------------------------- calls made ready
 
-// Lays out the scratch memory of a program, in a call where one is given: registers, three
-// places for what a step repeats, a panel of a transposed factor, a register for each operand
+// Lays out the scratch memory of a program, in a call where one is given: registers, a place
+// for each argument of a step that is repeated, a panel of a transposed factor, a register for each operand
 // 1×n or to turn, a vector for each constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
@@ -321,7 +321,11 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   const bool whole = takes_whole_rows(item), turned = turns(item);
   const bool deep = (item.code == Code::matmul || item.code == Code::matmul_tb) &&
                     buffers_[item.operands[0]].cols > kernels_.layout.deep();
-  const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(1, item.cols) : 0,
+  const bool numbers = item.code == Code::entries && !turned &&
+                       std::all_of(item.steps.begin(), item.steps.end(),
+                                   [](const Step& step) { return step.tall; });
+  const int64_t together = numbers ? kNumbers : 1;  // rows: they lie in no register
+  const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(together, item.cols) : 0,
                                  deep ? kDeepChunk * kernels_.layout.panel : 0});
   int registers = 0;
   auto count = [&](const Target& to) {
@@ -329,7 +333,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   };
   if (has_feed(item.code)) count(item.fed);
   for (const Step& step : item.steps) count(step.to);
-  int64_t next = (registers + 3) * tall;
+  int64_t next = (registers + kMostArguments) * tall;
   if (item.code == Code::matmul_tb) {
     if (call != nullptr) call->packed = next;
     next += buffers_[item.operands[1]].cols * kernels_.layout.panel;
@@ -383,7 +387,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     Where<T> x;
     x.place = to.stored ? Place::full : Place::temporary;
     x.at = to.index * tall;
-    x.spread = (registers + 2) * tall;
+    x.spread = registers * tall;  // where its first argument may be: entries are read before
     if (to.stored && call != nullptr) {
       x.data = call->results_[to.index].data;
       x.rows = call->results_[to.index].rows;
@@ -398,12 +402,10 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     if (has_feed(item.code)) call->fed = result(item.fed);
   }
   for (const Step& step : item.steps) {
-    const int arity = kArity[static_cast<int>(step.micro)];
-    Where<T> a = where(step.a, 0), b = arity > 1 ? where(step.b, 1) : a;
-    Where<T> c = arity > 2 ? where(step.c, 2) : a;
-    if (call != nullptr)
-      call->steps_.push_back(
-          {step.micro, arity, step.tall, a, b, c, result(step.to), static_cast<T>(step.value)});
+    ReadyStep<T> ready{step.micro, step.tall, static_cast<int>(step.args.size()), {},
+                       result(step.to), static_cast<T>(step.value)};
+    for (int k = 0; k < ready.arity; ++k) ready.args[k] = where(step.args[k], k);
+    if (call != nullptr) call->steps_.push_back(ready);
   }
   return next;
 }
@@ -426,18 +428,21 @@ bool Plan<T>::on_sums(const Ready<T>& call) const {
     return x.place == Place::scalar || x.place == Place::number;
   };
   auto can = [&](const ReadyStep<T>& s) {
+    const Where<T>&a = s.args[0], &b = s.args[1], &c = s.args[2];
     switch (s.micro) {
-      case Micro::relu: return rows && sum(s.a);
-      case Micro::multiply_step: return rows && full(s.a) && sum(s.b) && s.value == T(0);
+      case Micro::relu: return rows && sum(a);
+      case Micro::multiply_step: return rows && full(a) && sum(b) && s.value == T(0);
+      case Micro::multiply_add:
+        return columns && sum(c) && ((full(a) && number(b)) || (number(a) && full(b)));
       case Micro::subtract_multiple:
-        return columns && full(s.c) && ((sum(s.a) && number(s.b)) || (number(s.a) && sum(s.b)));
+        return columns && full(c) && ((sum(a) && number(b)) || (number(a) && sum(b)));
       default: return false;
     }
   };
   auto first = call.steps_.begin();
   if (first == call.steps_.end() || !can(*first)) return false;
   return sum(first->to) || std::none_of(first + 1, call.steps_.end(), [&](const auto& step) {
-           return sum(step.a) || sum(step.b) || sum(step.c);
+           return std::any_of(step.args, step.args + step.arity, sum);
          });
 }
 
@@ -563,14 +568,11 @@ void Plan<T>::find_readable() {
     for (int k = left ? 1 : 0; k < whole; ++k) taken(k);
     if (item.start >= 0) taken(item.start);
     const bool turned = turns(item);
-    for (const Step& step : item.steps) {
-      const Argument* const arguments[] = {&step.a, &step.b, &step.c};
-      for (int k = 0; k < kArity[static_cast<int>(step.micro)]; ++k) {
-        const Argument& a = *arguments[k];
+    for (const Step& step : item.steps)
+      for (const Argument& a : step.args) {
         const bool operand = a.place > Place::tall && a.place != Place::number;
         if (operand && !(turned && a.place == Place::full)) taken(a.index);
       }
-    }
   }
 }
 

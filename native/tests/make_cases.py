@@ -105,9 +105,7 @@ class Writer:
         for step in item.steps:
             self.text(step.micro)
             self.whole(step.tall)
-            self._argument(step.a)
-            self._argument(step.b)
-            self._argument(step.c)
+            self.each(step.args, self._argument)
             self.whole(*step.to)
             self.real(step.value)
         self.whole(*item.fed, item.start, *map(sized, item.frame))

@@ -222,9 +222,7 @@ Step step(Reader& from) {
   Step s;
   s.micro = static_cast<Micro>(number_of(kMicros, from.text()));
   s.tall = from.yes();
-  s.a = argument(from);
-  s.b = argument(from);
-  s.c = argument(from);
+  s.args = each<Argument>(from, 24, [&] { return argument(from); });
   s.to = target(from);
   s.value = from.real();
   return s;
@@ -521,7 +519,7 @@ Case good() {
   y.chain = z.chain = 1;
   z.results = {3};
   z.operands = {2};
-  z.steps = {{Micro::exp, false, {Place::full, 0, 0}, {}, {}, {true, 0}, 0}};
+  z.steps = {{Micro::exp, false, {{Place::full, 0, 0}}, {true, 0}, 0}};
   loss.code = Code::sum_all;
   loss.results = {5};
   loss.operands = {3};
@@ -584,8 +582,8 @@ void test_refused() {
          c.buffers[3].cols = 1;
          c.code[1].operands.clear();
          c.code[1].steps = {
-             {Micro::copy, false, {Place::number, 0, 1}, {}, {}, {false, 0}, 0},
-             {Micro::row_sum, true, {Place::temporary, 0, 0}, {}, {}, {true, 0}, 0}};
+             {Micro::copy, false, {{Place::number, 0, 1}}, {false, 0}, 0},
+             {Micro::row_sum, true, {{Place::temporary, 0, 0}}, {true, 0}, 0}};
          c.code.resize(2);
        }},
       {"rows to take, without an order",
@@ -692,10 +690,10 @@ class Fuzz {
     switch (below(6)) {
       case 0: s.micro = static_cast<Micro>(below(static_cast<int>(Micro::count) + 2)); return;
       case 1: s.tall = !s.tall; return;
-      case 2: return change(s.a);
-      case 3: return change(s.b);
-      case 4: return change(s.c);
-      default: return change(s.to);
+      case 2: return change(s.to);
+      case 3: s.args.resize(below(kMostArguments + 2)); return;
+      default:
+        if (!s.args.empty()) change(s.args[below(s.args.size())]);
     }
   }
   void change(Instruction& item) {

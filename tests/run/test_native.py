@@ -75,7 +75,7 @@ def test_records_name_what_the_native_table_has() -> None:
 @pytest.mark.parametrize("left", [True, False])
 @pytest.mark.parametrize("dtype", CLOSE)
 def test_steps_that_become_one(left: bool, dtype: Any) -> None:
-    """A product, or ReLU's derivative, within the step that it was made for."""
+    """A value that one step makes for another, such as a product that is added."""
     values = np.array([[-1.5, 0.0, 2.0, -0.0, 3.0]] * 4)
     x, y, z = (symbol(name, (4, 5), "input") for name in "XYZ")
     given = {x: values, y: values[:, ::-1].copy(), z: values + 0.25}
@@ -86,9 +86,19 @@ def test_steps_that_become_one(left: bool, dtype: Any) -> None:
         "multiply_subtract" if left else "subtract_multiple": (
             x * y - z if left else z - x * y
         ),
+        "add_products": x * y + z * x if left else (x * y) + z * y,
+        "multiply_square": x**2 * y if left else y * x**2,
+        "multiply_square_add": x**2 * y + z if left else z + y * x**2,
+        "add_product_of_square": x**2 * y + z * x if left else z * x + y * x**2,
+        "root_add": ops.sqrt(x**2) + y if left else y + ops.sqrt(x**2),
+        "part": x * y / z if left else x * y / 3.0,
+        "add_part" if left else "subtract_part": (
+            x * y / z + x if left else x - x * y / z
+        ),
+        "row_sum_of_squares": ops.sum(x**2 if left else (x + y) ** 2, over="columns"),
     }
     for together, e in cases.items():
-        (step,) = lower([e]).instructions[0].steps
+        step = lower([e]).instructions[0].steps[-1]
         assert step.micro == together
         for exact, mine in both([e], given, dtype):
             np.testing.assert_array_equal(mine, exact)

@@ -63,7 +63,7 @@ def test_a_thousand_graphs(part: int) -> None:
 
 def test_the_graphs_meet_every_instruction() -> None:
     met = set[str]()
-    for seed in range(250):
+    for seed in range(400):
         try:
             plan = lower(graph(seed).outputs)
         except NotLowered:
@@ -71,7 +71,9 @@ def test_the_graphs_meet_every_instruction() -> None:
         met |= {item.code for item in plan.instructions}
         met |= {step.micro for item in plan.instructions for step in item.steps}
     of_training = {"take", "mask"}
-    assert {*native().codes(), *native().micros()} - met == of_training
+    squares = {"multiply_square", "multiply_square_add", "add_product_of_square"}
+    rare = {*squares, "root_add"}  # see test_steps_that_become_one
+    assert {*native().codes(), *native().micros()} - met == of_training | rare
 
 
 # ---------------------------------------------------------------- layers

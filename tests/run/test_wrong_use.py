@@ -45,9 +45,9 @@ def item(code: str, result: list[int], operands: list[int], **changes: Any) -> A
     return tuple({**fields, **changes}.values())
 
 
-def micro(name: str, a: Any, to: Any, *, tall: bool = False) -> Any:
+def micro(name: str, args: list[Any], to: Any, *, tall: bool = False) -> Any:
     """A step as the binding takes it."""
-    return (native().micros().index(name), tall, a, (6, 0, 0.0), (6, 0, 0.0), to, 0.0)
+    return (native().micros().index(name), tall, args, to, 0.0)
 
 
 def good() -> tuple[Any, ...]:
@@ -91,15 +91,19 @@ if native() is not None:
             item("matmul", [2], [0, 1, 0], start=2),
             item("matmul", [2], [0, 1], rows=5),
             item("entries", [2], [0], steps=[]),
-            item("entries", [2], [0], steps=[micro("exp", WIDE, STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", ROW, STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, (True, 3))]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, (False, -1))]),
-            item("entries", [2], [2], steps=[micro("exp", (0, 0, 0.0), STORED)]),
-            item("entries", [2], [2], steps=[micro("exp", WIDE, STORED, tall=True)]),
-            item("entries", [2], [2], steps=[micro("row_sum", WIDE, STORED)]),
-            item("entries", [2], [2], steps=[(99, False, WIDE, WIDE, WIDE, STORED, 0.0)]),
-            item("entries", [2], [2], steps=[micro("exp", (9, 0, 0.0), STORED)]),
+            item("entries", [2], [0], steps=[micro("exp", [WIDE], STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", [ROW], STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", [WIDE], (True, 3))]),
+            item("entries", [2], [2], steps=[micro("exp", [WIDE], (False, -1))]),
+            item("entries", [2], [2], steps=[micro("exp", [(0, 0, 0.0)], STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", [WIDE], STORED, tall=True)]),
+            item("entries", [2], [2], steps=[micro("row_sum", [WIDE], STORED)]),
+            item("entries", [2], [2], steps=[(99, False, [WIDE], STORED, 0.0)]),
+            item("entries", [2], [2], steps=[micro("exp", [(9, 0, 0.0)], STORED)]),
+            item("entries", [2], [2], steps=[micro("exp", [], STORED)]),
+            item("entries", [2], [2], steps=[micro("row_sum", [], STORED, tall=True)]),
+            item("entries", [2], [2], steps=[micro("add", [WIDE], STORED)]),
+            item("entries", [2], [2], steps=[micro("add", [WIDE] * 3, STORED)]),
             item("take", [2], [], ints=[99]),
             item("transpose", [2], [0]),
             item("slice", [2], [0], ints=[0, 2]),

@@ -13,19 +13,43 @@ from collections.abc import Mapping, Sequence
 from kokuban.errors import KokubanError
 from kokuban.expr import Expr, Symbol, is_number, number, order, plain, rebuild, written
 from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
-from kokuban.run.plan import BATCH, PRODUCTS, Argument, Instruction, Plan, Step, Target
+from kokuban.run.plan import (
+    BATCH,
+    PRODUCTS,
+    REGISTERS,
+    Argument,
+    Instruction,
+    Plan,
+    Step,
+    Target,
+)
 from kokuban.run.schedule import Group, Task, copied, gradients_early, scheduled
 from kokuban.shape import Shape
 
 # What has no step of its own in a program; every other operation has one.
 WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
 EXPANDED = ("softmax", "logsumexp")  # written with what the engine has
-NOTHING: Argument = ("number", 0, 0.0)
-# What two steps make, the first the left or the right argument of the second.
+# What two steps make, by the argument of the second that the first is.
 TOGETHER = {
-    ("multiply", "add"): ("multiply_add", "multiply_add"),
-    ("multiply", "subtract"): ("multiply_subtract", "subtract_multiple"),
-    ("step", "multiply"): ("multiply_step", "multiply_step"),
+    ("multiply", "add", 0): "multiply_add",
+    ("multiply", "add", 1): "multiply_add",
+    ("multiply", "subtract", 0): "multiply_subtract",
+    ("multiply", "subtract", 1): "subtract_multiple",
+    ("multiply", "multiply_add", 2): "add_products",
+    ("step", "multiply", 0): "multiply_step",
+    ("step", "multiply", 1): "multiply_step",
+    ("square", "multiply", 0): "multiply_square",
+    ("square", "multiply", 1): "multiply_square",
+    ("multiply_square", "add", 0): "multiply_square_add",
+    ("multiply_square", "add", 1): "multiply_square_add",
+    ("multiply_square", "multiply_add", 2): "add_product_of_square",
+    ("square", "row_sum", 0): "row_sum_of_squares",
+    ("sqrt", "add", 0): "root_add",
+    ("sqrt", "add", 1): "root_add",
+    ("multiply", "divide", 0): "part",
+    ("part", "add", 0): "add_part",
+    ("part", "add", 1): "add_part",
+    ("part", "subtract", 1): "subtract_part",
 }
 
 
@@ -230,7 +254,8 @@ class _Tasks:
             read, place = self.place(a, node.shape)
             if read is not None:
                 reads.append((read, place in ("full", "column")))
-        self._append("entry", node.op.native, node, *reads)
+        squared = node.op.native == "power" and dict(node.attrs)["exponent"] == 2
+        self._append("entry", "square" if squared else node.op.native, node, *reads)
 
     @staticmethod
     def place(node: Expr, shape: tuple[object, ...]) -> tuple[Expr | None, str]:
@@ -419,8 +444,8 @@ class _Program:
         self._formulas: list[Expr] = []
         self._steps: list[Step] = []
         self._start = -1
-        self._last: Task | None = None  # the task of the last step
-        self._over: list[tuple[bool, int]] = []  # the registers it was the last to read
+        # the task of each step, and the registers that it was the last to read
+        self._done: list[tuple[Task, list[tuple[bool, int]]]] = []
         self._uses: dict[Expr, int] = {}
         for t in group.tasks:
             for n, _ in t.reads:
@@ -433,7 +458,7 @@ class _Program:
                 self._operands.append(emission.buffer(n))
             last = self._begin(tasks)
             fed = self._target(last)
-        for task in tasks:
+        for task in self._near_use(tasks):
             self._step(task)
         self.item = Instruction(
             code,
@@ -467,6 +492,34 @@ class _Program:
                 return tasks.pop(0)
         return product
 
+    def _near_use(self, tasks: Sequence[Task]) -> list[Task]:
+        """The tasks, each that only one other reads right before that, as far as can be.
+
+        So steps go on from each other. What takes longer to work out comes first: then
+        fewer values wait. A task stays before those that overwrite what it reads.
+        """
+        user = {n: k for k, t in enumerate(tasks) for n, _ in t.reads}
+        then = list(range(len(tasks)))  # the one with which each is done
+        makers: dict[Expr, int] = {}  # of what is worked out right before its use
+        for k, t in reversed(list(enumerate(tasks))):
+            if t.kind != "entry" or t.gives is None or self._uses.get(t.gives) != 1:
+                continue
+            read, later = {n for n, _ in t.reads}, then[user[t.gives]]
+            kept = self._emission.stored(t.gives, self._group)
+            if not kept and all(other.target not in read for other in tasks[k:later]):
+                makers[t.gives], then[k] = k, later
+        before: list[list[int]] = []
+        depth: list[int] = []
+        for t in tasks:
+            before.append([makers[n] for n, _ in t.reads if n in makers])
+            before[-1].sort(key=lambda k: -depth[k])
+            depth.append(1 + max((depth[k] for k in before[-1]), default=0))
+
+        def with_makers(k: int) -> list[Task]:
+            return [t for j in before[k] for t in with_makers(j)] + [tasks[k]]
+
+        return [t for k in range(len(tasks)) if then[k] == k for t in with_makers(k)]
+
     def _operand(self, node: Expr) -> int:
         """The index of an operand that a step reads."""
         place = self._emission.buffer(node)
@@ -495,57 +548,51 @@ class _Program:
 
     def _step(self, task: Task) -> None:
         tall = task.kind == "row" or task.frame != self._group.first.frame
-        args = task.node.args if task.code != "copy" else (task.reads[0][0],)
-        shape = task.frame
-        code, spared = self._with_last(task, args, tall)
+        of = task.node.args if task.code != "copy" else (task.reads[0][0],)
+        code, attrs = task.code, dict(task.node.attrs) if task.code != "copy" else {}
+        value = float(attrs.get("at_zero", attrs["exponent"] if code == "power" else 0.0))
+        args: tuple[Argument, ...]
         if task.kind == "row":  # of its argument as it stands, a broadcast too
-            read = [self._found(_real(args[0]), "full", False)]
+            args = (self._found(_real(of[0]), "full", False),)
         else:
-            rest = [a for a in args if spared is None or _real(a) is not spared]
-            read = [self._argument(a, shape, tall) for a in rest]
-        over = []  # registers that the step is the last to read
+            args = tuple(self._argument(a, task.frame, tall) for a in of)
+        over: list[tuple[bool, int]] = []  # registers that the step is the last to read
+        while joined := self._with_last(task, code, args, tall):
+            before = self._steps.pop()
+            code, args, value = *joined, before.value
+            freed = self._done.pop()[1]
+            held = [k for is_tall, k in freed if is_tall and not tall]
+            self._free = [k for k in self._free if k not in held]
+            over += [(True, k) for k in held]
         for n, _ in task.reads:
             self._uses[n] -= 1
             if not self._uses[n] and n in self._where and not self._where[n][0]:
                 over.append((n in self._group.tall, self._where[n][1]))
-        if spared is not None:
-            last = self._steps.pop()
-            read = [a for a in (last.a, last.b) if a is not NOTHING] + read
-            held = [k for is_tall, k in self._over if is_tall and not tall]
-            over += [(True, k) for k in held]
-            self._free = [k for k in self._free if k not in held]
-            value = last.value
-        else:
-            attrs = dict(task.node.attrs) if task.code != "copy" else {}
-            value = float(attrs.get("exponent", attrs.get("at_zero", 0.0)))
         # a wide result must not lie where the next panel finds a number for each row
         self._free += [k for is_tall, k in over if tall or not is_tall]
         to = self._target(task)
         self._free += [k for is_tall, k in over if is_tall and not tall]
-        self._over = over
-        a, b, c = (*read, NOTHING, NOTHING)[:3]
-        self._steps.append(Step(code, tall, a, b, c, to, value))
-        self._last = task
+        self._steps.append(Step(code, tall, args, to, value))
+        self._done.append((task, over))
 
     def _with_last(
-        self, task: Task, args: Sequence[Expr], tall: bool
-    ) -> tuple[str, Expr | None]:
-        """A step takes the one before into it, if that was made just for it.
-
-        A sum or difference takes a product, a product the derivative of ReLU.
-        """
-        last = self._last
-        if last is None or last.gives is None:
-            return task.code, None
-        before = self._steps[-1]
-        codes = TOGETHER.get((before.micro, task.code))
-        alone = self._uses.get(last.gives) == 1 and not self._where[last.gives][0]
-        own = [_Tasks.place(a, task.frame)[0] is last.gives for a in args]
-        if codes is None or not alone or sum(own) != 1:
-            return task.code, None
-        if before.tall != tall or last.frame != task.frame:
-            return task.code, None
-        return codes[own.index(True)], last.gives
+        self, task: Task, code: str, args: tuple[Argument, ...], tall: bool
+    ) -> tuple[str, tuple[Argument, ...]] | None:
+        """A step with the one before in it, if that was made just for it."""
+        if not self._steps:
+            return None
+        before, (last, _) = self._steps[-1], self._done[-1]
+        if before.to[0] or last.gives is None or self._uses.get(last.gives) != 1:
+            return None
+        if before.tall != (tall and task.kind != "row") or last.frame != task.frame:
+            return None
+        if task.kind == "row" and before.args[0][0] not in ("temporary", "full"):
+            return None
+        for k, (place, index, _) in enumerate(args):
+            together = TOGETHER.get((before.micro, code, k))
+            if together and place in REGISTERS and index == before.to[1]:
+                return together, (*before.args, *args[:k], *args[k + 1 :])
+        return None
 
     def _argument(self, node: Expr, shape: tuple[object, ...], tall: bool) -> Argument:
         """Where a step of the given shape finds a node."""

@@ -16,6 +16,7 @@ BATCH = "N"  # the dimension of the samples
 PRODUCTS = ("matmul", "matmul_ta", "matmul_tb")
 FEEDS = (*PRODUCTS, "sum_rows", "sum_all")  # go on into a program
 STORED = ("full", "row", "column", "scalar")  # places of operands
+REGISTERS = ("temporary", "tall")
 Argument = tuple[str, int, float]  # place, index of a register or operand, number
 Target = tuple[bool, int]  # whether it is stored; index of the result or register
 
@@ -26,9 +27,7 @@ class Step:
 
     micro: str
     tall: bool
-    a: Argument
-    b: Argument
-    c: Argument
+    args: tuple[Argument, ...]
     to: Target
     value: float = 0.0
 
@@ -76,7 +75,7 @@ class Instruction:
         read = [
             (k, place)
             for k, s in enumerate(self.steps)
-            for place, index, _ in (s.a, s.b, s.c)
+            for place, index, _ in s.args
             if place in STORED and index in at
         ]
         return bool(written) and all(p == "full" and k <= written[0] for k, p in read)

@@ -206,7 +206,7 @@ def _encoded(
         return PLACES.index(a[0]), a[1], a[2]
 
     steps = [
-        (micros[s.micro], s.tall, *map(argument, (s.a, s.b, s.c)), s.to, s.value)
+        (micros[s.micro], s.tall, list(map(argument, s.args)), s.to, s.value)
         for s in item.steps
     ]
     rows, columns = item.frame
