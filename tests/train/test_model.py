@@ -369,6 +369,14 @@ def test_divergence_names_the_layer_and_the_step() -> None:
         assert np.isfinite(model["W1"]).all()
 
 
+def test_a_loss_without_a_value_names_the_operation() -> None:
+    """Scores where the loss takes probabilities: some are negative."""
+    model = kb.Model(kb.nn.Sequential(kb.nn.Affine(3, 2)), loss="cross_entropy")
+    model["W1"] = -np.ones((3, 2))
+    with pytest.raises(NonFiniteError, match=r"step 1: .*log\(-3\) is nan"):
+        model.fit(np.ones((4, 3)), np.array([0, 1, 0, 1]), epochs=1)
+
+
 @pytest.mark.skipif(native() is None, reason="built without a compiler")
 def test_ctrl_c_within_a_long_step_leaves_whole_steps() -> None:
     """A step that is broken off has changed nothing."""

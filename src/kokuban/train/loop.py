@@ -198,6 +198,8 @@ class Trainer:
             name, largest = max(
                 (name, largest), _largest({layer: y}), key=lambda found: found[1]
             )
+        else:
+            found += self._undefined(given)
         weight = _largest({s.name: given[s] for s in self.parameters})
         return (
             f"Training stopped at step {step}: {found}. The largest activation before it "
@@ -205,6 +207,19 @@ class Trainer:
             f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, "
             "usually helps; the model keeps the last finite values it had."
         )
+
+    def _undefined(self, given: Arrays) -> str:
+        """What the loss's first value that is not finite was worked out from, if one."""
+        nodes = [n for n in order([self.loss]) if n.op is not None]
+        with np.errstate(all="ignore"):
+            values = dict(zip(nodes, Program(nodes)(given, np, self.dtype), strict=True))
+        node = next((n for n in nodes if not np.isfinite(values[n]).all()), self.loss)
+        x = values.get(node.args[0]) if len(node.args) == 1 else None
+        y = values[node]
+        bad = ~np.isfinite(y)
+        if node.op is None or x is None or x.shape != y.shape or not bad.any():
+            return ""
+        return f", since {node.op.name}({x[bad][0]:.3g}) is {y[bad][0]}"
 
 
 def _largest(arrays: Mapping[str, np.ndarray]) -> tuple[str, float]:
