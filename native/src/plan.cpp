@@ -311,8 +311,8 @@ void Plan<T>::validate_program(const Instruction& item) const {
 // ---------------------------------------------------------------- calls made ready
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, a place
-// for each argument of a step that is repeated, a panel of a transposed factor, a register for each operand
-// 1×n or to turn, a vector for each constant or 1×1.
+// for each argument of a step that is repeated, a panel of a transposed factor, a register for
+// each operand 1×n or to turn, a vector for each constant or 1×1.
 // Returns how many numbers that takes.
 template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
