@@ -296,12 +296,12 @@ def test_ctrl_c_keeps_what_was_learned(
         return real(*arguments, **settings)
 
     monkeypatch.setattr(stochastic, "one_pass", press)
-    fitted = MLPClassifier(random_state=0)
+    fitted, handler = MLPClassifier(random_state=0), signal.getsignal(signal.SIGINT)
     with pytest.warns(UserWarning, match="interrupted after 3 whole epochs"):
         fitted.fit(x, y)
     assert len(fitted.loss_curve_) == fitted.n_iter_ == 3
     assert fitted.predict(x).shape == y.shape
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_ctrl_c_ends_lbfgs_too(
