@@ -616,6 +616,12 @@ inline vec<T> together(vec<T> x, vec<T> y) {
   else return x + y;
 }
 
+// What a row's number begins with, which changes nothing.
+template <class T, Micro what>
+inline vec<T> of_none() {
+  return all<T>(what == Micro::row_max ? -T(INFINITY) : T(0));
+}
+
 // What a row's number goes on to, given one more of the row's entries.
 template <class T, Micro what>
 inline vec<T> with_entry(vec<T> found, vec<T> x) {
@@ -628,7 +634,7 @@ inline vec<T> with_entry(vec<T> found, vec<T> x) {
 // replaced by a number that changes nothing.
 template <class T, Micro what>
 void each_row(const Operation<T>& op, const Batch&) {
-  const vec<T> none = all<T>(what == Micro::row_max ? -T(INFINITY) : T(0));
+  const vec<T> none = of_none<T, what>();
   const int64_t many = kLayout<T>.panels(op.cols);
   auto block = [&](int64_t i, auto row) {
     vec<T> found[kLanes<T>];
@@ -726,9 +732,8 @@ template <class T, Micro what>
 void each_turned_row(const Operation<T>& op, const Batch&) {
   const T* from = op.a;
   for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
-    vec<T> found = what == Micro::row_sum_of_squares ? load(from) * load(from) : load(from);
-    from += kLanes<T>;
-    for (int64_t j = 1; j < op.cols; ++j, from += kLanes<T>)
+    vec<T> found = of_none<T, what>();
+    for (int64_t j = 0; j < op.cols; ++j, from += kLanes<T>)
       found = with_entry<T, what>(found, load(from));
     store(op.y + i, found);
   }

@@ -307,6 +307,16 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         "120 rows",
     ),
     "epochs": (lambda: classifier().fit(X, LABELS, epochs=0), SettingError, "at least 1"),
+    "a seed below 0": (
+        lambda: classifier().fit(X, LABELS, validation=0.2, seed=-1),
+        SettingError,
+        "seed.*at least 0",
+    ),
+    "a seed that no word holds": (
+        lambda: classifier().fit(X, LABELS, seed=1 << 64),
+        SettingError,
+        "seed is below",
+    ),
     "fraction": (
         lambda: classifier().fit(X, LABELS, validation=1.5),
         SettingError,

@@ -249,6 +249,7 @@ class Model:
         StorageError.
         """
         _require_engine(engine)
+        seed = _whole(seed, "seed", least=0)
         data = self._with_targets(x, t, sample_weight)
         data, held_out = self._split(data, validation, seed)
         rows = len(next(iter(data.values())))
@@ -258,7 +259,7 @@ class Model:
             optimizer or SGD(0.1),
             _whole(epochs, "epochs"),
             _batch_size(batch_size, rows),
-            _whole(seed, "seed", least=0),
+            seed,
             shuffle,
             stopping,
             None if checkpoint is None else os.fspath(checkpoint),
@@ -487,6 +488,8 @@ def _require_engine(engine: str) -> None:
 def _whole(value: int, name: str, least: int = 1) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         raise SettingError(f"{name} is a whole number, at least {least}; not {value!r}.")
+    if value >= 1 << 63:
+        raise SettingError(f"{name} is below 2**63; not {value!r}.")
     return int(value)
 
 
