@@ -103,7 +103,7 @@ def alone(team: Team, job: Job, rounds: int, seconds: float) -> float:
     """Our time a step while no other contender has a process."""
     say(f"{job.title}: kokuban alone")
     team.ours.build(job)
-    number = enough(partial(team.ours.ask, "train"), _run_length(job, seconds))
+    number = enough(partial(team.ours.ask, "epochs"), _run_length(job, seconds))
     spent = [team.ours.ask("epochs", number) for _ in range(rounds)]
     return float(median(spent)) / number / job.steps
 
@@ -126,7 +126,7 @@ def measure(
             member.build(job)
             losses[member] = member.ask("first", FIRST)[0]
             require_agreement(member.name, losses[member], losses[members[0]])
-            number = enough(partial(member.ask, "train"), _run_length(job, seconds))
+            number = enough(partial(member.ask, "epochs"), _run_length(job, seconds))
         except Refused as why:
             if member is members[0]:
                 raise

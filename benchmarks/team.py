@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import astuple
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,13 +136,17 @@ class Team:
         return self.members[0]
 
     def join(self, contenders: Iterable[Contender]) -> None:
-        """Start peers, each with one thread and with all."""
-        self.members += [
+        """Start peers, each with one thread and with all, and wait until all are idle."""
+        started = [
             Member(contender, threads, self._settings)
             for contender in contenders
             for threads in dict.fromkeys((1, all_threads()))
             if contender is not OURS
         ]
+        self.members += started
+        for member in started:
+            with suppress(Refused):  # as its next question will be, with the reason
+                member.ask("wait")
 
     def __enter__(self) -> Team:
         return self

@@ -28,6 +28,9 @@ class Worker:
         self._ready: Ready | None = None
         self._before = 0
 
+    def wait(self) -> None:
+        """Answered once Python and the library are loaded, like any question."""
+
     def build(self, sizes: list[int], *others: Any) -> float:
         """Make a job's net and arrays; the seconds that it takes."""
         self._ready, job = None, Job(tuple(sizes), *others)

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 from benchmarks.contenders import CONTENDERS, Contender, Ready
 from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
-from benchmarks.steps import require_agreement
-from benchmarks.team import Refused
+from benchmarks.steps import alone, require_agreement
+from benchmarks.team import Refused, Team
 from benchmarks.worker import Worker
 
 ROOT = Path(__file__).parents[1]
@@ -92,6 +94,23 @@ def test_what_a_run_does_once_is_no_part_of_an_epoch(
     worker.build([4, 16, 3], 16)
     assert worker.epochs(3) == 3
     assert worker.train(3) == 3 + 5 * prepares
+
+
+def test_a_run_is_long_enough_without_what_it_does_once() -> None:
+    """A second of epochs, not of the five that come before them."""
+    asked: list[int] = []
+
+    class Ours:
+        def build(self, job: Job) -> None: ...
+
+        def ask(self, question: str, number: int) -> float:
+            asked.append(number)
+            return 0.01 * number + 5 * (question == "train")
+
+    team = SimpleNamespace(ours=Ours())
+    job = Job((4, 16, 3), 16)
+    assert alone(cast(Team, team), job, 1, 1.0) == pytest.approx(0.01 / job.steps)
+    assert asked[-1] == 100
 
 
 # Each with a number of threads, by which JAX takes rows in different ways.
