@@ -38,7 +38,7 @@ def draw(shapes: Shapes, path: Path) -> None:
 def _field(axes: Axes, what: str, found: Mapping[int, Measured]) -> None:
     for name, colour in zip(IN_SHAPES, COLOURS, strict=True):
         points = [
-            (value, measured.gflops(timing))
+            (value, measured.gflops(timing.typical))
             for value, measured in found.items()
             if (timing := measured.of(name))
         ]

@@ -62,6 +62,11 @@ class Timing:
         """The median over the rounds."""
         return median(self.seconds)
 
+    @property
+    def least(self) -> float:
+        """The fastest round's, which other programs held up least."""
+        return min(self.seconds)
+
     def over(self, ours: Timing) -> Ratio:
         """How many times our time it takes."""
         return Ratio.of(self.seconds, ours.seconds)
@@ -94,9 +99,9 @@ class Measured:
         swing = max(every) / min(every)
         return swing if swing > STEADY else None
 
-    def gflops(self, timing: Timing) -> float:
-        """Operations of the step's products in a nanosecond."""
-        return self.job.flop / timing.typical / 1e9
+    def gflops(self, seconds: float) -> float:
+        """Operations of the step's products in a nanosecond, if it takes so long."""
+        return self.job.flop / seconds / 1e9
 
 
 def alone(team: Team, job: Job, rounds: int, seconds: float) -> float:
