@@ -22,7 +22,7 @@ from kokuban.errors import (
     SettingError,
     UnknownNameError,
 )
-from kokuban.estimators import MLPClassifier, MLPRegressor, lbfgs, rows, stochastic
+from kokuban.estimators import MLPClassifier, MLPRegressor, lbfgs, rows
 from kokuban.estimators.network import (
     ALPHA,
     Design,
@@ -34,6 +34,7 @@ from kokuban.estimators.network import (
 from kokuban.nn.activations import BY_NAME
 from kokuban.run import compiled
 from kokuban.train import loop
+from kokuban.train.loop import Pass
 from kokuban.train.network import WEIGHTS
 
 pytestmark = pytest.mark.filterwarnings(
@@ -287,15 +288,15 @@ def test_ctrl_c_keeps_what_was_learned(
     iris: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y = iris
-    epochs, real = [0], stochastic.one_pass
+    epochs, real = [0], Pass.go
 
-    def press(*arguments: Any, **settings: Any) -> float:
+    def press(this: Pass) -> float:
         epochs[0] += 1
         if epochs[0] == 4:
             signal.raise_signal(signal.SIGINT)
-        return real(*arguments, **settings)
+        return real(this)
 
-    monkeypatch.setattr(stochastic, "one_pass", press)
+    monkeypatch.setattr(Pass, "go", press)
     fitted, handler = MLPClassifier(random_state=0), signal.getsignal(signal.SIGINT)
     with pytest.warns(UserWarning, match="interrupted after 3 whole epochs"):
         fitted.fit(x, y)

@@ -383,7 +383,9 @@ def test_a_loss_without_a_value_names_the_operation() -> None:
     """Scores where the loss takes probabilities: some are negative."""
     model = kb.Model(kb.nn.Sequential(kb.nn.Affine(3, 2)), loss="cross_entropy")
     model["W1"] = -np.ones((3, 2))
-    with pytest.raises(NonFiniteError, match=r"step 1: .*log\(-3\) is nan"):
+    with pytest.raises(
+        NonFiniteError, match=r"log\(-3\) is nan.* See what goes into log"
+    ):
         model.fit(np.ones((4, 3)), np.array([0, 1, 0, 1]), epochs=1)
 
 

@@ -21,7 +21,7 @@ from kokuban.estimators.validation import HeldOut
 from kokuban.expr import Symbol
 from kokuban.optim import InverseScaling, Optimizer, Progress, Schedule
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Trainer, batches, one_pass
+from kokuban.train.loop import Pass, Trainer, batches
 from kokuban.train.network import WEIGHTS
 from kokuban.train.state import State
 
@@ -127,7 +127,7 @@ class Descent:
         """One pass in this order: the mean loss, or NaN where early stopping goes on."""
         self._require_weights(order, size)
         try:
-            return one_pass(
+            return Pass(
                 self.run,
                 self.data,
                 order,
@@ -135,7 +135,7 @@ class Descent:
                 self._rate(len(order), size),
                 after_step=lambda done, total: interrupt.here(),
                 asked=interrupt.asked,
-            )
+            ).go()
         except NonFiniteError:
             if not self.estimator.early_stopping:
                 raise

@@ -18,7 +18,7 @@ from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, Trainer, batches, one_pass
+from kokuban.train.loop import Arrays, Pass, Trainer, batches
 from kokuban.train.orders import Orders
 from kokuban.train.progress import Bar
 from kokuban.train.state import State
@@ -124,18 +124,18 @@ class Run:
                 self.save()
             interrupt.here()
 
-        loss = one_pass(
+        loss = Pass(
             self.trainer,
             self.data,
             order,
             s.batch_size,
             s.optimizer.rate if isinstance(s.optimizer.rate, float) else rate,
-            start=self.position,
+            done=self.position,
             total=self.total,
             after_step=after_step,
             every=s.checkpoint_every if s.checkpoint else None,
             asked=interrupt.asked,
-        )
+        ).go()
         values: Mapping[Symbol, np.ndarray] = {}
         if self.looked_at:
             values = self.trainer.values

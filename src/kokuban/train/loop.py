@@ -8,6 +8,7 @@ moment leaves either the old values or the new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -198,18 +199,24 @@ class Trainer:
             name, largest = max(
                 (name, largest), _largest({layer: y}), key=lambda found: found[1]
             )
-        else:
-            found += self._undefined(given)
+        advice = "A smaller learning rate, or clip_norm in the optimizer, usually helps"
+        if (cause := self._cause(given)) is not None:
+            operation, x, y = cause
+            found += f", since {operation}({x:.3g}) is {y}"
+            if np.isfinite(x) and np.isnan(y):
+                advice = f"See what goes into {operation}, which has no value there"
         weight = _largest({s.name: given[s] for s in self.parameters})
         return (
             f"Training stopped at step {step}: {found}. The largest activation before it "
             f"is {largest:.3g}, in {name}; the largest weight {weight[1]:.3g}, in "
-            f"{weight[0]}. A smaller learning rate, or clip_norm in the optimizer, "
-            "usually helps; the model keeps the last finite values it had."
+            f"{weight[0]}. {advice}; the model keeps the last finite values it had."
         )
 
-    def _undefined(self, given: Arrays) -> str:
-        """What the loss's first value that is not finite was worked out from, if one."""
+    def _cause(self, given: Arrays) -> tuple[str, float, float] | None:
+        """The entrywise operation that first gave NaN or infinity, from what, and which.
+
+        None where it was another operation, or one of several arguments.
+        """
         nodes = [n for n in order([self.loss]) if n.op is not None]
         with np.errstate(all="ignore"):
             values = dict(zip(nodes, Program(nodes)(given, np, self.dtype), strict=True))
@@ -218,8 +225,8 @@ class Trainer:
         y = values[node]
         bad = ~np.isfinite(y)
         if node.op is None or x is None or x.shape != y.shape or not bad.any():
-            return ""
-        return f", since {node.op.name}({x[bad][0]:.3g}) is {y[bad][0]}"
+            return None
+        return node.op.name, float(x[bad][0]), float(y[bad][0])
 
 
 def _largest(arrays: Mapping[str, np.ndarray]) -> tuple[str, float]:
@@ -243,97 +250,89 @@ def batches(rows: int, size: int) -> list[tuple[int, int]]:
     return [(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
-def one_pass(
-    trainer: Trainer,
-    data: Mapping[Symbol, Rows],
-    rows: np.ndarray,
-    size: int,
-    rate: float | Callable[[int], float],
-    *,
-    start: int = 0,
-    total: float = 0.0,
-    after_step: Callable[[int, float], None] | None = None,
-    every: int | None = None,
-    asked: Callable[[], bool] | None = None,
-    left: Callable[[], float] | None = None,
-) -> float:
-    """One pass over the given rows, in their order; the mean loss over them.
+@dataclass(slots=True)
+class Pass:
+    """A pass over the given rows, in their order.
 
-    `rate` is the learning rate, or gives that of a step from the number of steps done.
-    `start` is the number of batches already done in this pass and `total` their summed
-    loss; `after_step` hears how many are done and the summed loss so far: after each
-    step on NumPy, a few times a second on the native engine, and in any case when the
-    number of steps is a multiple of `every`. Where `asked` says so, a long step on the
-    native engine is broken off without a trace, and `after_step` called to end the pass.
-    `left` gives the seconds after which `after_step` must be called again at the latest.
+    rate        the learning rate, or what gives a step's from the number of steps done
+    done        batches of it that are done, and
+    total       their summed loss
+    after_step  hears of both: after each step on NumPy, a few times a second on the
+                engine, and in any case when the number of steps is a multiple of `every`
+    asked       where it says so, a long step on the engine is broken off without a trace,
+                and `after_step` called to end the pass
+    left        the seconds after which `after_step` must be called again at the latest
     """
-    native = trainer.native(data, size) if trainer.engine != "numpy" else None
-    if native is not None:
-        return _native_pass(
-            trainer,
-            native,
-            data,
-            rows,
-            size,
-            rate,
-            start,
-            total,
-            after_step,
-            every,
-            asked,
-            left,
-        )
-    for number, (first, stop) in enumerate(batches(len(rows), size)):
-        if number < start:
-            continue
-        chosen = rows[first:stop]
-        batch = {s: v[chosen] for s, v in data.items()}
-        now = rate(trainer.steps) if callable(rate) else rate
-        total += trainer.step(batch, now) * len(chosen)
-        if after_step is not None:
-            after_step(number + 1, total)
-    return total / len(rows)
 
+    trainer: Trainer
+    data: Mapping[Symbol, Rows]
+    rows: np.ndarray
+    size: int
+    rate: float | Callable[[int], float]
+    done: int = 0
+    total: float = 0.0
+    after_step: Callable[[int, float], None] | None = None
+    every: int | None = None
+    asked: Callable[[], bool] | None = None
+    left: Callable[[], float] | None = None
 
-def _native_pass(
-    trainer: Trainer,
-    native: Native,
-    data: Mapping[Symbol, Rows],
-    rows: np.ndarray,
-    size: int,
-    rate: float | Callable[[int], float],
-    done: int,
-    total: float,
-    after_step: Callable[[int, float], None] | None,
-    every: int | None,
-    asked: Callable[[], bool] | None,
-    left: Callable[[], float] | None,
-) -> float:
-    """`one_pass` on the native engine, in bouts of a few steps or many."""
-    for first, last, part, places in _pieces(data, rows, size, done):
-        native.begin(part, places)
-        while done < last:
-            step = trainer.steps
-            stop = last if not every else min(last, done + every - step % every)
-            steps = range(step, step + stop - done)
-            rates = np.full(len(steps), rate if not callable(rate) else 0.0)
-            if callable(rate):
-                rates[:] = [rate(k) for k in steps]
-            seconds = BOUT if left is None else left()
-            more, total, loss = native.bout(
-                done - first, stop - first, rates, total, asked, seconds
-            )
-            done += more
-            if not np.isfinite(loss):
-                chosen = rows[done * size : (done + 1) * size]
-                batch = {s: v[chosen] for s, v in data.items()}
-                # raises with the layer, unless NumPy's rounding stays finite
-                total += trainer.step(batch, float(rates[more])) * len(chosen)
-                done += 1
-                trainer.native(data, size)  # takes the values back
-            if after_step is not None:
-                after_step(done, total)
-    return total / len(rows)
+    def go(self) -> float:
+        """Do what is left of it; the mean loss over all rows."""
+        engine, trainer = self.trainer.engine, self.trainer
+        native = trainer.native(self.data, self.size) if engine != "numpy" else None
+        if native is not None:
+            self._on_native(native)
+        else:
+            self._on_numpy()
+        return self.total / len(self.rows)
+
+    def _on_numpy(self) -> None:
+        for _ in batches(len(self.rows), self.size)[self.done :]:
+            self._step(self._rates(self.done + 1)[0])
+            self._tell()
+
+    def _on_native(self, native: Native) -> None:
+        """In bouts of a few steps or many."""
+        for first, last, part, places in _pieces(
+            self.data, self.rows, self.size, self.done
+        ):
+            native.begin(part, places)
+            while self.done < last:
+                rates, now = self._rates(last), self.done - first
+                done, self.total, loss = native.bout(
+                    now,
+                    now + len(rates),
+                    rates,
+                    self.total,
+                    self.asked,
+                    BOUT if self.left is None else self.left(),
+                )
+                self.done += done
+                if not np.isfinite(loss):
+                    # raises with the layer, unless NumPy's rounding stays finite
+                    self._step(rates[done])
+                    self.trainer.native(self.data, self.size)  # takes the values back
+                self._tell()
+
+    def _rates(self, last: int) -> np.ndarray:
+        """Of the steps up to batch `last`, or to the next one to tell of."""
+        step, many = self.trainer.steps, last - self.done
+        if self.every:
+            many = min(many, self.every - step % self.every)
+        if not callable(self.rate):
+            return np.full(many, self.rate, float)
+        return np.array([self.rate(k) for k in range(step, step + many)], float)
+
+    def _step(self, rate: float) -> None:
+        """The next batch on NumPy."""
+        chosen = self.rows[self.done * self.size : (self.done + 1) * self.size]
+        batch = {s: v[chosen] for s, v in self.data.items()}
+        self.total += self.trainer.step(batch, float(rate)) * len(chosen)
+        self.done += 1
+
+    def _tell(self) -> None:
+        if self.after_step is not None:
+            self.after_step(self.done, self.total)
 
 
 def _pieces(

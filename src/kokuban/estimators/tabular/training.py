@@ -27,7 +27,7 @@ from kokuban.expr import Symbol
 from kokuban.optim import Adam, LogCosine, Progress
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, Trainer, one_pass, shuffled
+from kokuban.train.loop import Arrays, Pass, Trainer, shuffled
 from kokuban.train.network import WEIGHTS
 from kokuban.train.state import State
 
@@ -246,7 +246,7 @@ class Run:
 
         if self._late():
             raise _TimeIsUp
-        loss = one_pass(
+        loss = Pass(
             trainer,
             self.train.by_symbol(nets(self.design)),
             order,
@@ -255,7 +255,7 @@ class Run:
             after_step=after,
             asked=lambda: interrupt.asked() or self._late(),
             left=self._left,
-        )
+        ).go()
         self._keep(trainer, learned, loss)
 
     def _rate(self, steps: int) -> Callable[[int], float]:
