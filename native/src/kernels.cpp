@@ -1085,9 +1085,10 @@ void place(const Operation<T>& op, const Batch&) {
     }
 }
 
-// Fetches row i of the data into the first or second cache; harmless wherever that is.
+// Fetches row i of the data into the first or second cache; harmless wherever that is. Inlined,
+// since GCC may take a function that only fetches for one without effects, and leave out its calls.
 template <int cache>
-inline void fetch_row(const void* data, int64_t i, int64_t bytes) {
+[[gnu::always_inline]] inline void fetch_row(const void* data, int64_t i, int64_t bytes) {
   constexpr int64_t line = 64;
   const uintptr_t row = reinterpret_cast<uintptr_t>(data) + static_cast<uintptr_t>(i * bytes);
   for (int64_t k = 0; k < bytes; k += line) {
