@@ -108,9 +108,8 @@ def alone(team: Team, job: Job, rounds: int, seconds: float) -> float:
     """Our time a step while no other contender has a process."""
     say(f"{job.title}: kokuban alone")
     team.ours.build(job)
-    number = enough(partial(team.ours.ask, "epochs"), _run_length(job, seconds))
-    spent = [team.ours.ask("epochs", number) for _ in range(rounds)]
-    return float(median(spent)) / number / job.steps
+    run = _runs(team.ours, job, seconds)
+    return median(run() for _ in range(rounds))
 
 
 def measure(
@@ -131,14 +130,12 @@ def measure(
             member.build(job)
             losses[member] = member.ask("first", FIRST)[0]
             require_agreement(member.name, losses[member], losses[members[0]])
-            number = enough(partial(member.ask, "epochs"), _run_length(job, seconds))
+            runs[member] = _runs(member, job, seconds)
         except Refused as why:
             if member is members[0]:
                 raise
             left_out.append(str(why))
             say(f"left out: {why}")
-            continue
-        runs[member] = partial(_a_step, member, number, number * job.steps)
     for threads in (1, all_threads()):
         runs[threads] = partial(ceiling.gflops, threads)
     found = interleaved(runs, rounds)
@@ -160,12 +157,11 @@ def _takes_part(member: Member, job: Job) -> bool:
     return member.threads == all_threads() or job.flop < WIDE
 
 
-def _run_length(job: Job, seconds: float) -> float:
-    return seconds if job.flop < WIDE else LONGER * seconds
-
-
-def _a_step(member: Member, epochs: int, steps: int) -> float:
-    return float(member.ask("epochs", epochs)) / steps
+def _runs(member: Member, job: Job, seconds: float) -> Callable[[], float]:
+    """Runs of at least so long, longer where steps are; each gives its time a step."""
+    length = seconds if job.flop < WIDE else LONGER * seconds
+    number = enough(partial(member.ask, "epochs"), length)
+    return lambda: float(member.ask("epochs", number)) / number / job.steps
 
 
 def apart(losses: Sequence[float], ours: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import pairwise
@@ -111,6 +112,18 @@ def test_a_run_is_long_enough_without_what_it_does_once() -> None:
     job = Job((4, 16, 3), 16)
     assert alone(cast(Team, team), job, 1, 1.0) == pytest.approx(0.01 / job.steps)
     assert asked[-1] == 100
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_peers_are_stopped_before_anyone_is_timed() -> None:
+    by_hand = next(c for c in CONTENDERS if c.name == "NumPy by hand")
+    with Team() as team:
+        team.join([by_hand])
+        for member in team.members[1:]:
+            about = Path(f"/proc/{member._process.pid}/stat")
+            until = time.monotonic() + 10
+            while about.read_text().rsplit(")")[1].split()[0] != "T":
+                assert time.monotonic() < until
 
 
 # Each with a number of threads, by which JAX takes rows in different ways.

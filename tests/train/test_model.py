@@ -389,6 +389,16 @@ def test_a_loss_without_a_value_names_the_operation() -> None:
         model.fit(np.ones((4, 3)), np.array([0, 1, 0, 1]), epochs=1)
 
 
+def test_what_grows_beyond_all_bounds_is_advised_on_the_learning_rate() -> None:
+    x, w = kb.input("X", ("N", 1)), kb.parameter("W", (1, 1))
+    model = kb.Model(loss=kb.mean(kb.exp(x @ w)), output=x @ w)
+    model["W"] = np.full((1, 1), 800.0)
+    with pytest.raises(
+        NonFiniteError, match=r"gave inf, since exp\(800\) is inf.* A smaller learning"
+    ):
+        model.fit(np.ones((4, 1)), epochs=1)
+
+
 @pytest.mark.skipif(native() is None, reason="built without a compiler")
 def test_ctrl_c_within_a_long_step_leaves_whole_steps() -> None:
     """A step that is broken off has changed nothing."""

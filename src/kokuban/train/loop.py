@@ -278,8 +278,9 @@ class Pass:
 
     def go(self) -> float:
         """Do what is left of it; the mean loss over all rows."""
-        engine, trainer = self.trainer.engine, self.trainer
-        native = trainer.native(self.data, self.size) if engine != "numpy" else None
+        native = None
+        if self.trainer.engine != "numpy":
+            native = self.trainer.native(self.data, self.size)
         if native is not None:
             self._on_native(native)
         else:
@@ -287,7 +288,7 @@ class Pass:
         return self.total / len(self.rows)
 
     def _on_numpy(self) -> None:
-        for _ in batches(len(self.rows), self.size)[self.done :]:
+        while self.done * self.size < len(self.rows):
             self._step(self._rates(self.done + 1)[0])
             self._tell()
 
