@@ -7,7 +7,7 @@ if(KB_BASELINE_ONLY)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
   set(sets baseline avx2 avx512)
   set(options_avx2 -mavx2 -mfma)
-  set(options_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma
+  set(options_avx512 -mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mprfchw
                      -mprefer-vector-width=512)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64|ARM64")
   set(sets baseline)

@@ -186,7 +186,8 @@ struct Operation {
   T* y = nullptr;
   const T *a = nullptr, *b = nullptr, *c = nullptr, *d = nullptr;
   int64_t a_step = 0, b_step = 0, c_step = 0, d_step = 0;
-  int64_t rows = 0, cols = 0, row = 0, depth = 0;
+  const T* ahead = nullptr;
+  int64_t rows = 0, cols = 0, row = 0, depth = 0, ahead_tiles = 0;
   T value = T(0);
   Micro micro = Micro::copy;
   const Matrix<T>* matrix = nullptr;

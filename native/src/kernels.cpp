@@ -21,6 +21,16 @@ constexpr int kVectors = 2;
 template <class T>
 constexpr int kPanel = kVectors * kLanes<T>;
 constexpr int kRows = 6;
+template <class T>
+constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
+// A tile that goes through a long part of B, kLong rows or more, fetches what comes next
+// meanwhile: a quarter of a line with each row, since faster it would wait for lines that it
+// needs itself. So many tiles fetch a panel.
+constexpr int64_t kLong = 128;
+template <class T>
+constexpr int64_t kFetched = kLine<T> / 4;
+template <class T>
+constexpr int64_t kFetchingTiles = kPanel<T> / kFetched<T>;
 // Loops over registers: unrolled early, or their arrays pass through memory.
 #define KB_UNROLLED _Pragma("GCC unroll 16")
 
@@ -107,7 +117,8 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 // A is `matrix`, read as `left` says, for A m×k from its column a_step on. Rows of the panels
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
-// it does not depend on R, on threads or on the batch.
+// it does not depend on R, on threads or on the batch. What lies from `ahead` on is fetched into
+// the second cache (null: nothing is); a matrix to update in place, for this core to write.
 template <class T, int R, int V, Left left>
 void tile(const Operation<T>& op, const Batch& batch) {
   vec<T> sum[R][V];
@@ -119,38 +130,53 @@ void tile(const Operation<T>& op, const Batch& batch) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
       KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = all<T>(T(0));
   }
-  const T* b = op.b;
   constexpr int64_t bw = V * kLanes<T>;
-  auto add = [&](auto entry) {  // the product of a column of R entries and a row of B
-    vec<T> line[V];
-    KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
-    KB_UNROLLED for (int i = 0; i < R; ++i) {
-      const vec<T> x = all<T>(entry(i));
-      KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
-    }
-    b += bw;
-  };
   const Matrix<T>& a = *op.matrix;
-  if constexpr (left == Left::rows) {
-    for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
-      const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
-      const T* from = at_panel(a, p) + op.row * w;
-      for (int64_t k = 0; k < many; ++k, ++from) add([&](int i) { return from[i * w]; });
+  const T* b = op.b;
+  auto products = [&]<bool fetches>() {
+    const T* next = op.ahead;
+    auto add = [&](auto entry) {  // the product of a column of R entries and a row of B
+      if constexpr (fetches) {
+        __builtin_prefetch(next, 0, 2);
+        next += kFetched<T>;
+      }
+      vec<T> line[V];
+      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
+      KB_UNROLLED for (int i = 0; i < R; ++i) {
+        const vec<T> x = all<T>(entry(i));
+        KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
+      }
+      b += bw;
+    };
+    if constexpr (left == Left::rows) {
+      for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
+        const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
+        const T* from = at_panel(a, p) + op.row * w;
+        for (int64_t k = 0; k < many; ++k, ++from) add([&](int i) { return from[i * w]; });
+      }
+    } else if constexpr (left == Left::taken_rows) {
+      const T* from[R];
+      KB_UNROLLED for (int i = 0; i < R; ++i)
+        from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
+      for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
+    } else if constexpr (left == Left::taken_columns) {
+      for (int64_t k = 0; k < op.depth; ++k) {
+        const T* from = a.taken + batch.order[k] * a.cols + op.row;
+        add([&](int i) { return from[i]; });
+      }
+    } else {
+      const int64_t p = op.row / kPanel<T>, w = width(a, p);
+      const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
+      for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
     }
-  } else if constexpr (left == Left::taken_rows) {
-    const T* from[R];
-    KB_UNROLLED for (int i = 0; i < R; ++i)
-      from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
-    for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
-  } else if constexpr (left == Left::taken_columns) {
-    for (int64_t k = 0; k < op.depth; ++k) {
-      const T* from = a.taken + batch.order[k] * a.cols + op.row;
-      add([&](int i) { return from[i]; });
-    }
+  };
+  if constexpr (V == kVectors) {
+    if (op.depth >= kLong && op.a == op.y)
+      for (int64_t k = 0; k < R * bw; k += kLine<T>) __builtin_prefetch(op.y + k, 1, 3);
+    if (op.ahead != nullptr) products.template operator()<true>();
+    else products.template operator()<false>();
   } else {
-    const int64_t p = op.row / kPanel<T>, w = width(a, p);
-    const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
-    for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
+    products.template operator()<false>();
   }
   finish<T, R, V, left>(op, sum);
 }
@@ -228,6 +254,8 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
       op.row += tall;
       op.rows -= tall;
       left -= tall;
+      if (op.ahead != nullptr)
+        op.ahead = --op.ahead_tiles > 0 ? op.ahead + op.depth * kFetched<T> : nullptr;
     }
   }
 }
@@ -248,8 +276,10 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
 // while that is in the cache. Each entry is still summed over k in order.
 template <class T, Left left>
 void part_by_part(const Desk<T>& desk, Operation<T> op) {
+  const T* const ahead = op.ahead;
   for (int64_t depth = op.depth; depth > 0; depth -= op.depth) {
     op.depth = least(depth, kLayout<T>.deep());
+    op.ahead = depth > op.depth && ahead != nullptr ? op.b + op.depth * op.cols : ahead;
     in_tiles<T, left>(desk, op);
     op.a_step += op.depth;
     op.b += op.depth * op.cols;
@@ -540,18 +570,22 @@ void pack_transposed(const Operation<T>& op, const Batch&) {
   const int64_t w = op.cols;
   for (int64_t i = 0; i < b.cols; i += n)
     for (int64_t j = 0; j < w; j += n) {
-      const int64_t row = op.row * kPanel<T> + j;
-      transpose_block<T>(place_of(b, row, i), width(b, i / kPanel<T>), least(n, b.rows - row),
-                         op.y + i * w + j, w, 0, least(n, b.cols - i));
+      const int64_t row = op.row * kPanel<T> + j, from_step = width(b, i / kPanel<T>);
+      const T* const from = place_of(b, row, i);
+      T* const to = op.y + i * w + j;
+      const int64_t many = least(n, b.rows - row), last = least(n, b.cols - i);
+      if (many == n && last == n) transpose_block<T>(from, from_step, n, to, w, 0, n);
+      else transpose_block<T>(from, from_step, many, to, w, 0, last);
     }
 }
 
 // ---------------------------------------------------------------- programs
 
 // A part of a frame that goes through a program together: panels `first` to `last`, `rows`
-// rows from `row`. Registers hold `most` rows of every panel.
+// rows from `row`; `begin` is the first that the panels are gone through for. Registers hold
+// `most` rows of every panel.
 struct Chunk {
-  int64_t first, last, row, rows, most;
+  int64_t first, last, row, rows, most, begin;
 };
 
 template <class T>
@@ -961,6 +995,11 @@ inline void feed(const Work<T>& work, int64_t q) {
         if (x.place == Place::scalar || x.place == Place::number) op.d = work.wide(x, q, w).from;
       }
     }
+    const int64_t tiles = (work.chunk.row - work.chunk.begin) / kRows;  // before, at least
+    if (!packed && op.depth >= kLong && tiles < kFetchingTiles<T> && q + 1 < panels(b)) {
+      op.ahead = at_panel(b, q + 1) + tiles * op.depth * kFetched<T>;
+      op.ahead_tiles = kFetchingTiles<T> - tiles;
+    }
     product<T, code == Code::matmul_ta>(work.desk, op);
   }
   if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
@@ -974,7 +1013,7 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
   T* const scratch = desk.scratch;
   const int64_t step = call.whole ? last - first : 1;
   for (int64_t p = first; p < last; p += step) {
-    Work<T> work{call, desk, {p, p + step, lo, 0, 0}};
+    Work<T> work{call, desk, {p, p + step, lo, 0, 0, lo}};
     Chunk& chunk = work.chunk;
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
