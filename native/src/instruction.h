@@ -216,6 +216,9 @@ struct Kernels {
   Layout layout;
   void (*execute[static_cast<int>(Code::count)])(const Call<T>&, const Desk<T>&, int64_t lo,
                                                  int64_t hi);
+  // Panels `first` to `last` of rows lo to hi, of a product with a transposed factor.
+  void (*transposed_panels)(const Call<T>&, const Desk<T>&, int64_t first, int64_t last, int64_t lo,
+                            int64_t hi);
   void (*pack)(const T* rows, Matrix<T> to);    // row-major into panels
   void (*unpack)(Matrix<T> from, T* rows);      // panels into row-major
   // The operation that rows are taken by, the same for rows that were fetched, and to fetch them.

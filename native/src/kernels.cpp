@@ -24,11 +24,11 @@ constexpr int kRows = 6;
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
 // A tile that goes through a long part of B, kLong rows or more, fetches what comes next
-// meanwhile: a quarter of a line with each row, since faster it would wait for lines that it
-// needs itself. So many tiles fetch a panel.
+// meanwhile: half a line with each row, since faster it would wait for lines that it needs
+// itself. So many tiles fetch a panel.
 constexpr int64_t kLong = 128;
 template <class T>
-constexpr int64_t kFetched = kLine<T> / 4;
+constexpr int64_t kFetched = kLine<T> / 2;
 template <class T>
 constexpr int64_t kFetchingTiles = kPanel<T> / kFetched<T>;
 // Loops over registers: unrolled early, or their arrays pass through memory.
@@ -1006,6 +1006,19 @@ inline void feed(const Work<T>& work, int64_t q) {
                           work.scratch() + call.fed.spread, 0, work.cols());
 }
 
+// The numbers that a program takes, each repeated in a vector.
+template <class T>
+void spread_numbers(const Call<T>& call, const Desk<T>& desk) {
+  for (const Where<T>& x : call.numbers) {
+    Operation<T> op;
+    op.run = spread_number<T>;
+    op.y = desk.scratch + x.spread;
+    op.a = x.data;
+    op.value = x.number;
+    perform(desk, op);
+  }
+}
+
 // Panels `first` to `last` of rows lo to hi.
 template <class T, Code code>
 void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t last, int64_t lo,
@@ -1059,28 +1072,25 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
   }
 }
 
-constexpr int64_t kTogether = 3;  // panels of X
-
 // Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
 // m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
 template <class T, Code code>
 void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
-  T* const scratch = desk.scratch;
-  for (const Where<T>& x : call.numbers) {
-    Operation<T> op;
-    op.run = spread_number<T>;
-    op.y = scratch + x.spread;
-    op.a = x.data;
-    op.value = x.number;
-    perform(desk, op);
-  }
+  spread_numbers(call, desk);
   if (call.by_panels) return panels_of<T, code>(call, desk, lo, hi, 0, 1);
   // Of Xᵀ Δ some rows take all panels of Δ, while their columns of X are in the cache.
-  const int64_t some = code == Code::matmul_ta && !call.whole ? kTogether * kPanel<T> : hi;
+  const int64_t some = code == Code::matmul_ta && !call.whole ? kLayout<T>.together() : hi;
   for (int64_t from = lo, to; from < hi; from = to) {
     to = least(hi, (from / some + 1) * some);
     panels_of<T, code>(call, desk, 0, panels(call.frame), from, to);
   }
+}
+
+template <class T>
+void transposed_panels(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t last,
+                       int64_t lo, int64_t hi) {
+  spread_numbers(call, desk);
+  panels_of<T, Code::matmul_tb>(call, desk, first, last, lo, hi);
 }
 
 // ---------------------------------------------------------------- moving entries
@@ -1273,6 +1283,7 @@ constexpr Kernels<T> kKernels{
      program<T, Code::matmul_tb>, program<T, Code::sum_rows>, program<T, Code::sum_all>,
      moving<T, transpose<T>>, moving<T, slice<T>>, moving<T, place<T>>, taking<T>,
      moving<T, mask<T>>},
+    transposed_panels<T>,
     pack<T>,
     unpack<T>,
     take<T, false>,

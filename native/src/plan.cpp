@@ -44,8 +44,6 @@ constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to on
 constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
 constexpr int64_t kNumbers = 64;  // rows whose numbers are worked out together
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
-constexpr int64_t kLargeBlock = 192;  // or so many, where weights are of kLarge bytes or more
-constexpr int64_t kLarge = 1 << 21;
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kDeepChunk = 64;  // rows of one where the product is deep, at least
 constexpr size_t kHugePage = size_t{1} << 21;  // bytes
@@ -99,6 +97,7 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   int64_t most = 0;
   for (const Instruction& item : code_) most = std::max(most, scratch_of(item, nullptr));
   for (int k = 0; k < team_.size(); ++k) scratch_.push_back(allocated(most));
+  parts_ = std::make_unique<Part<T>[]>(static_cast<size_t>(team_.size()));
   for (size_t k = 0; k < code_.size(); ++k) {
     if (code_[k].barrier) asking_ends_ = k;
     if (code_[k].guarded) break;
@@ -474,10 +473,6 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
   }
-  if (item.code == Code::matmul) {
-    const Matrix<T>& b = call.operands[1];
-    if (b.rows * b.cols * static_cast<int64_t>(sizeof(T)) >= kLarge) call.block = kLargeBlock;
-  }
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;
@@ -678,7 +673,8 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
       while (same);
     } else {
       team_.run([&](int thread) {
-        do part(thread, batch), barrier_.wait(1, proceed);
+        auto meanwhile = [&] { return noted_ == nullptr && help(batch, thread); };
+        do part(thread, batch), barrier_.wait(1, proceed, meanwhile);
         while (same);
       });
     }
@@ -727,7 +723,7 @@ void Plan<T>::work(int thread, const Batch& batch) {
           execute(*call, batch, thread, 0, 1);
       };
       if (noting_ == nullptr) {
-        barrier_.wait(1, once);
+        barrier_.wait(1, once, [&] { return help(batch, thread); });
       } else {
         const int64_t before = notes_->many;
         once();
@@ -748,11 +744,7 @@ void Plan<T>::work(int thread, const Batch& batch) {
     while (last < end && !last->item->barrier && item.chain != 0 &&
            last->item->chain == item.chain)
       ++last;
-    if (last - first > 1) {
-      chain(first, last, batch, thread);
-    } else if (!stopped_.load(std::memory_order_relaxed)) {
-      share(*first, batch, thread);
-    }
+    share(first, last, batch, thread);
     first = last;
   }
 }
@@ -873,27 +865,76 @@ int64_t Plan<T>::parts(const Ready<T>& call) const {
   return call.by_panels ? kernels_.layout.panels(call.frame.cols) : call.frame.rows;
 }
 
+// How a thread's part of some calls is cut into units: of neighbours some rows go through all of
+// them while they are in cache; a product alone is cut where that reads nothing twice.
 template <class T>
-void Plan<T>::share(const Ready<T>& call, const Batch& batch, int thread) {
-  auto [low, high] = share_of(parts(call), thread, active_);
-  if (low < high) execute(call, batch, thread, low, high);
+typename Plan<T>::Cut Plan<T>::cut(const Ready<T>* first, const Ready<T>* last,
+                                   int thread) const {
+  auto [low, high] = share_of(parts(*first), thread, active_);
+  Cut cut{low, high, low, std::max<int64_t>(high - low, 1), false, 0};
+  if (last - first > 1) {
+    cut.step = kBlock;
+  } else if (noting_ == nullptr && !first->whole) {
+    const int64_t panels = kernels_.layout.panels(first->frame.cols);
+    if (first->item->code == Code::matmul_ta) {
+      cut.step = kernels_.layout.together();
+      cut.base = low / cut.step * cut.step;
+    } else if (first->item->code == Code::matmul_tb && !first->by_panels && low < high) {
+      return {low, high, 0, 1, true, panels};
+    }
+  }
+  cut.units = (high - cut.base + cut.step - 1) / cut.step;
+  return cut;
 }
 
-// Neighbours whose row i needs only row i of each other: a few rows go through all of
-// them while they are in cache.
+// One unit of a part of some calls, by a thread that may be another than whose part it is.
 template <class T>
-void Plan<T>::chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
-                    int thread) {
-  auto [low, high] = share_of(first->frame.rows, thread, active_);
+void Plan<T>::unit(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
+                   const Cut& cut, int64_t number, int thread) {
   const size_t place = static_cast<size_t>(first - programs_[current_].calls.data());
-  int64_t block = kBlock;
-  for (const Ready<T>* call = first; call < last; ++call) block = std::max(block, call->block);
-  for (int64_t row = low; row < high; row += block)
-    for (const Ready<T>* call = first; call < last; ++call) {
-      execute(*call, batch, thread, row, std::min(high, row + block));
-      if (thread == 0) ask(place);
-      if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
-    }
+  if (cut.panels) {
+    if (stopped_.load(std::memory_order_relaxed)) return;
+    const Desk<T> desk{batch, scratch_[thread], notes_};
+    kernels_.transposed_panels(*first, desk, number, number + 1, cut.low, cut.high);
+    if (thread == 0) ask(place);
+    return;
+  }
+  const int64_t low = std::max(cut.low, cut.base + number * cut.step);
+  const int64_t high = std::min(cut.high, cut.base + (number + 1) * cut.step);
+  for (const Ready<T>* call = first; call < last; ++call) {
+    if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
+    execute(*call, batch, thread, low, high);
+    if (thread == 0) ask(place);
+  }
+}
+
+// A thread's part of a call, or of neighbours whose row i needs only row i of each other.
+template <class T>
+void Plan<T>::share(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
+                    int thread) {
+  const Cut cut = this->cut(first, last, thread);
+  if (active_ == 1 || noting_ != nullptr || cut.units == 1) {
+    for (int64_t k = 0; k < cut.units; ++k) unit(first, last, batch, cut, k, thread);
+    return;
+  }
+  Part<T>& part = parts_[thread];
+  part.first = first;
+  part.last = last;
+  part.units.each(static_cast<int>(cut.units),
+                  [&](int k) { unit(first, last, batch, cut, k, thread); });
+}
+
+// Does a unit of another thread's part; false where there is none.
+template <class T>
+bool Plan<T>::help(const Batch& batch, int thread) {
+  for (int other = 0; other < active_; ++other) {
+    const Part<T>& part = parts_[other];
+    const auto one = [&](int k) {
+      unit(part.first, part.last, batch, cut(part.first, part.last, other), k, thread);
+    };
+    if (parts_[other].units.help(one)) return true;
+  }
+  return false;
 }
 
 template class Plan<float>;

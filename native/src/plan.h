@@ -35,7 +35,6 @@ struct Ready : Call<T> {
   std::vector<Where<T>> numbers_, rows_, turns_;
   Matrix<T> start_{};
   const Instruction* item = nullptr;
-  int64_t block = 0;  // rows of a chain that go through it together, at least
 };
 
 // What a thread does in a step: its operations, and where, between them, it waits for the
@@ -50,6 +49,14 @@ struct Noted {
   };
   std::vector<Operation<T>> operations;
   std::vector<Stop> stops;
+};
+
+// A thread's part of some neighbouring calls, while it is under way; those that wait for the
+// thread at a barrier help.
+template <class T>
+struct Part {
+  const Ready<T>*first = nullptr, *last = nullptr;
+  Units units;
 };
 
 // Every call of a plan, for batches of one size, and what they come down to in short steps:
@@ -95,6 +102,11 @@ class Plan {
     const T* data = nullptr;
     int64_t rows = 0, cols = 0;
   };
+  struct Cut {  // of a thread's part: rows or panels low to high, `step` to a unit, from `base`
+    int64_t low, high, base, step;
+    bool panels;  // a unit is a panel of the rows
+    int64_t units;
+  };
   struct Marks {  // see matrix.h
     double filled = 1;
     std::unique_ptr<uint64_t[]> words;
@@ -130,8 +142,11 @@ class Plan {
   bool finite() const { return guard_ < 0 || std::isfinite(base_[guard_][0]); }
   void ask(size_t place);
   int64_t parts(const Ready<T>& call) const;
-  void share(const Ready<T>& call, const Batch& batch, int thread);
-  void chain(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
+  Cut cut(const Ready<T>* first, const Ready<T>* last, int thread) const;
+  void share(const Ready<T>* first, const Ready<T>* last, const Batch& batch, int thread);
+  void unit(const Ready<T>* first, const Ready<T>* last, const Batch& batch, const Cut& cut,
+            int64_t number, int thread);
+  bool help(const Batch& batch, int thread);
   void execute(const Ready<T>& call, const Batch& batch, int thread, int64_t lo, int64_t hi) {
     const Desk<T> desk{batch, scratch_[thread], notes_};
     kernels_.execute[static_cast<int>(call.item->code)](call, desk, lo, hi);
@@ -163,6 +178,7 @@ class Plan {
   Noted<T>* noting_ = nullptr; // whose notes these are
   Program<T> programs_[2];  // of the two sizes met last: whole batches and the rest
   int current_ = 0;
+  std::unique_ptr<Part<T>[]> parts_;  // of the threads
   Team team_;
   Pace pace_;
   Barrier barrier_;

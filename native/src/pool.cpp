@@ -11,7 +11,6 @@
 namespace kb {
 
 namespace {
-constexpr int kSpins = 4000;       // some tens of microseconds
 constexpr int kFirst = 4;          // steps of which the last one counts only: caches are cold
 constexpr int kLate = 16;          // steps over which a mean goes back, about
 constexpr double kHeldUp = 8;      // times the mean: no step counts for more, or one would decide
@@ -26,14 +25,6 @@ unsigned forks = 0;
 #if !defined(_WIN32)  // which has none
 [[maybe_unused]] const int asked_to_count = pthread_atfork(nullptr, nullptr, [] { ++forks; });
 #endif
-
-inline void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 }  // namespace
 
 void Barrier::release() {
@@ -45,15 +36,21 @@ void Barrier::release() {
   }
 }
 
-void Barrier::rest(unsigned round) {
-  for (int k = 0; k < kSpins; ++k) {
-    if (round_.load(std::memory_order_acquire) != round) return;
-    relax();
-  }
+void Barrier::sleep(unsigned round) {
   std::unique_lock<std::mutex> lock(mutex_);
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   awake_.wait(lock, [&] { return round_.load(std::memory_order_seq_cst) != round; });
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+int Units::take(bool next) {
+  Left old = left_.load(std::memory_order_acquire);
+  while (old.next < old.end) {
+    Left now = old;
+    const int number = next ? now.next++ : --now.end;
+    if (left_.compare_exchange_weak(old, now, std::memory_order_acq_rel)) return number;
+  }
+  return -1;
 }
 
 Pace::Pace() : budget_(kAtFirst) {}

@@ -1,8 +1,10 @@
-// A team of threads that run the same function, and the barrier between its parts.
+// A team of threads that run the same function, the barrier between its parts, and how one helps
+// another there.
 #pragma once
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -10,25 +12,45 @@
 
 namespace kb {
 
+constexpr int kSpins = 4000;  // some tens of microseconds, before a thread lets others run
+
+// Lets a thread that spins use less of the processor.
+inline void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // Waits for all members of a team. It spins for a bounded time and then sleeps, so that
 // a busy machine costs a little speed and not the whole of it.
 class Barrier {
  public:
   explicit Barrier(int members) : members_(members) {}
   void wait(int members = 1) { wait(members, [] {}); }  // on behalf of so many of them
-  // The last one to come does `work` before all go on.
+  // The last one to come does `work` before all go on. The others do `meanwhile` over and over,
+  // and sleep when it has said for a while that there is nothing to do.
   template <class Work>
-  void wait(int members, const Work& work) {
+  void wait(int members, const Work& work) { wait(members, work, [] { return false; }); }
+  template <class Work, class Meanwhile>
+  void wait(int members, const Work& work, const Meanwhile& meanwhile) {
     const unsigned round = round_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(members, std::memory_order_acq_rel) + members != members_)
-      return rest(round);
-    work();
-    release();
+    if (arrived_.fetch_add(members, std::memory_order_acq_rel) + members == members_) {
+      work();
+      return release();
+    }
+    for (int k = 0; k < kSpins; ++k) {
+      if (round_.load(std::memory_order_acquire) != round) return;
+      if (meanwhile()) k = 0;
+      else relax();
+    }
+    sleep(round);
   }
   int members() const { return members_; }
 
  private:
-  void rest(unsigned round);
+  void sleep(unsigned round);
   void release();
 
   const int members_;
@@ -37,6 +59,41 @@ class Barrier {
   std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable awake_;
+};
+
+// Units of one member's work, which do not need each other: others that have nothing to do take
+// some of them, from the end.
+class alignas(64) Units {
+ public:
+  // Does units 0 to many - 1, but for those that others take; returns when all are done.
+  template <class Unit>
+  void each(int many, const Unit& unit) {
+    left_.store({0, many}, std::memory_order_release);
+    for (int k; (k = take(true)) >= 0;) unit(k);
+    for (int k = 0; lent_.load(std::memory_order_acquire) > 0; ++k)
+      if (k < kSpins) relax();
+      else std::this_thread::yield();
+  }
+  // Does a unit that nobody has begun, on behalf of the member; false where there is none.
+  template <class Unit>
+  bool help(const Unit& unit) {
+    const Left left = left_.load(std::memory_order_relaxed);
+    if (left.next >= left.end) return false;
+    lent_.fetch_add(1, std::memory_order_relaxed);  // before one is taken: the member waits
+    const int number = take(false);
+    if (number >= 0) unit(number);
+    lent_.fetch_sub(1, std::memory_order_release);
+    return number >= 0;
+  }
+
+ private:
+  struct Left {  // that nobody has begun
+    int32_t next, end;
+  };
+  int take(bool next);  // or the last one; -1 where there is none
+
+  std::atomic<Left> left_{Left{0, 0}};
+  std::atomic<int> lent_{0};  // to others, or about to be
 };
 
 // Whether one thread or the whole team is quicker at a step: whichever took less time on

@@ -433,6 +433,42 @@ void test_runs(int members, int runs) {
   }
 }
 
+// Those at a barrier do the units of who is late: here its first unit lasts until the others
+// have begun all the rest. Each is done once, and none is under way when the late one goes on.
+void test_help(int members, int rounds) {
+  constexpr int kUnits = 50;
+  Team team(members);
+  Barrier barrier(members);
+  Units units;
+  std::vector<int> done(kUnits, 0);  // not atomic: who goes on has waited for those that help
+  std::atomic<int> round{0}, by_others{0}, wrong{0};
+  team.run([&](int me) {
+    for (int k = 1; k <= rounds; ++k) {
+      if (me == 0) {
+        by_others = 0;
+        const auto latest = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        units.each(kUnits, [&](int number) {
+          ++done[number];
+          if (number == 0) round = k;
+          while (by_others < kUnits - 1 && std::chrono::steady_clock::now() < latest)
+            std::this_thread::yield();
+        });
+        if (by_others != kUnits - 1) ++wrong;
+        for (int many : done)
+          if (many != k) ++wrong;
+      }
+      while (round < k) std::this_thread::yield();
+      const auto one = [&](int number) {
+        ++by_others;
+        if (number == 1) std::this_thread::sleep_for(std::chrono::microseconds(300));
+        ++done[number];
+      };
+      barrier.wait(1, [] {}, [&] { return me != 0 && units.help(one); });
+    }
+  });
+  if (wrong != 0) fail("who is late is not helped by " + std::to_string(members - 1));
+}
+
 // A child has none of its parent's threads.
 void test_child() {
   Team team(3);
@@ -490,6 +526,7 @@ void test_team() {
     test_runs(members, rounds);
     test_barrier(members, rounds, false);
     test_barrier(members, rounds / 30, true);
+    if (members > 1) test_help(members, rounds / 30);
   }
   std::atomic<bool> over{false};  // under load, several teams at once
   std::vector<std::thread> others;
