@@ -23,9 +23,9 @@ constexpr int kPanel = kVectors * kLanes<T>;
 constexpr int kRows = 6;
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
-// A tile that goes through a long part of B, kLong rows or more, fetches what comes next
-// meanwhile: half a line with each row, since faster it would wait for lines that it needs
-// itself. So many tiles fetch a panel.
+// A tile that goes through a long part of B, kLong rows or more, fetches meanwhile what comes
+// next, half a line with each row, and little by little its own rows of C: faster it would wait
+// for lines that it needs itself. So many tiles fetch a panel.
 constexpr int64_t kLong = 128;
 template <class T>
 constexpr int64_t kFetched = kLine<T> / 2;
@@ -117,8 +117,8 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 // A is `matrix`, read as `left` says, for A m×k from its column a_step on. Rows of the panels
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
-// it does not depend on R, on threads or on the batch. What lies from `ahead` on is fetched into
-// the second cache (null: nothing is); a matrix to update in place, for this core to write.
+// it does not depend on R, on threads or on the batch. Meanwhile a long tile fetches what lies
+// from `ahead` on into the second cache (null: nothing), and its rows of C to write them.
 template <class T, int R, int V, Left left>
 void tile(const Operation<T>& op, const Batch& batch) {
   vec<T> sum[R][V];
@@ -134,11 +134,16 @@ void tile(const Operation<T>& op, const Batch& batch) {
   const Matrix<T>& a = *op.matrix;
   const T* b = op.b;
   auto products = [&]<bool fetches>() {
-    const T* next = op.ahead;
+    const T* next = op.ahead != nullptr ? op.ahead : op.y;
+    const int64_t next_step = op.ahead != nullptr ? kFetched<T> : 0;
+    const char* own = reinterpret_cast<const char*>(op.y);
+    const int64_t own_step = R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
     auto add = [&](auto entry) {  // the product of a column of R entries and a row of B
       if constexpr (fetches) {
         __builtin_prefetch(next, 0, 2);
-        next += kFetched<T>;
+        next += next_step;
+        __builtin_prefetch(own, 1, 3);
+        own += own_step;
       }
       vec<T> line[V];
       KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
@@ -171,9 +176,7 @@ void tile(const Operation<T>& op, const Batch& batch) {
     }
   };
   if constexpr (V == kVectors) {
-    if (op.depth >= kLong && op.a == op.y)
-      for (int64_t k = 0; k < R * bw; k += kLine<T>) __builtin_prefetch(op.y + k, 1, 3);
-    if (op.ahead != nullptr) products.template operator()<true>();
+    if (op.depth >= kLong) products.template operator()<true>();
     else products.template operator()<false>();
   } else {
     products.template operator()<false>();
