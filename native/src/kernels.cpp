@@ -240,7 +240,8 @@ struct Tiles {
 template <class T, int V, Left left>
 constexpr Tiles<T, V, left> kTiles{};
 
-// `rows` rows of one panel of C from `row`, in tiles of nearly the same height.
+// `rows` rows of one panel of C from `row`, in tiles of nearly the same height. The first
+// `ahead_tiles` of them fetch what comes next, each a part.
 template <class T, int V, Left kind>
 inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
   while (op.rows > 0) {
