@@ -175,12 +175,9 @@ void tile(const Operation<T>& op, const Batch& batch) {
       for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
     }
   };
-  if constexpr (V == kVectors) {
-    if (op.depth >= kLong) products.template operator()<true>();
-    else products.template operator()<false>();
-  } else {
-    products.template operator()<false>();
-  }
+  constexpr bool whole_panel = V == kVectors;
+  if (op.depth >= kLong) products.template operator()<whole_panel>();
+  else products.template operator()<false>();
   finish<T, R, V, left>(op, sum);
 }
 

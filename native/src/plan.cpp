@@ -892,18 +892,16 @@ template <class T>
 void Plan<T>::unit(const Ready<T>* first, const Ready<T>* last, const Batch& batch,
                    const Cut& cut, int64_t number, int thread) {
   const size_t place = static_cast<size_t>(first - programs_[current_].calls.data());
-  if (cut.panels) {
-    if (stopped_.load(std::memory_order_relaxed)) return;
-    const Desk<T> desk{batch, scratch_[thread], notes_};
-    kernels_.transposed_panels(*first, desk, number, number + 1, cut.low, cut.high);
-    if (thread == 0) ask(place);
-    return;
-  }
   const int64_t low = std::max(cut.low, cut.base + number * cut.step);
   const int64_t high = std::min(cut.high, cut.base + (number + 1) * cut.step);
   for (const Ready<T>* call = first; call < last; ++call) {
     if (stopped_.load(std::memory_order_relaxed)) return;  // what is left is not used
-    execute(*call, batch, thread, low, high);
+    if (cut.panels) {
+      const Desk<T> desk{batch, scratch_[thread], notes_};
+      kernels_.transposed_panels(*call, desk, number, number + 1, cut.low, cut.high);
+    } else {
+      execute(*call, batch, thread, low, high);
+    }
     if (thread == 0) ask(place);
   }
 }
@@ -928,11 +926,11 @@ void Plan<T>::share(const Ready<T>* first, const Ready<T>* last, const Batch& ba
 template <class T>
 bool Plan<T>::help(const Batch& batch, int thread) {
   for (int other = 0; other < active_; ++other) {
-    const Part<T>& part = parts_[other];
+    Part<T>& part = parts_[other];
     const auto one = [&](int k) {
       unit(part.first, part.last, batch, cut(part.first, part.last, other), k, thread);
     };
-    if (parts_[other].units.help(one)) return true;
+    if (part.units.help(one)) return true;
   }
   return false;
 }
