@@ -109,6 +109,7 @@ struct Instruction {
   bool barrier = false;         // all threads wait before it
   bool guarded = false;         // it and all after it run only if the loss is finite
   int chain = 0;                // neighbours of one chain go through their rows together
+  bool by_columns = false;      // threads divide its columns, not its rows
 };
 
 inline bool has_program(Code code) { return code <= Code::sum_all; }
@@ -170,7 +171,7 @@ struct Call {
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together
   bool turned = false;            // and its registers hold columns, not rows, as vectors
-  bool by_panels = false;         // lo and hi are panels: the frame has one row
+  int64_t blocks = 0;             // by columns: the blocks of rows that a panel is cut into
   int64_t tall = 0;               // numbers in a full register of the program
   const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major
   int64_t ahead = 0;              // take: how many rows ahead others are fetched
@@ -209,8 +210,8 @@ struct Desk {
   Notes<T>* notes;
 };
 
-// The kernels of one instruction set for one type; `lo` and `hi` are rows of the frame, or
-// its panels where it has one row.
+// The kernels of one instruction set for one type; `lo` and `hi` are rows of the frame or, by
+// columns, blocks of its panels, those of a panel in a row.
 template <class T>
 struct Kernels {
   Layout layout;

@@ -1026,13 +1026,15 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
                int64_t hi) {
   T* const scratch = desk.scratch;
   const int64_t step = call.whole ? last - first : 1;
+  const Where<T>& fed = call.first == nullptr ? call.fed : call.first->to;
+  const bool direct = code != Code::entries && call.steps.many == 0 && fed.data != nullptr;
   for (int64_t p = first; p < last; p += step) {
     Work<T> work{call, desk, {p, p + step, lo, 0, 0, lo}};
     Chunk& chunk = work.chunk;
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
     chunk.most = hi - lo;
-    if (chunk.most * wide > call.tall) {
+    if (!direct && chunk.most * wide > call.tall) {  // it passes through registers
       const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
       chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
       if (call.turned) chunk.most = (chunk.most + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
@@ -1078,7 +1080,15 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
 template <class T, Code code>
 void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
   spread_numbers(call, desk);
-  if (call.by_panels) return panels_of<T, code>(call, desk, lo, hi, 0, 1);
+  if (call.blocks > 0) {
+    for (int64_t at = lo, next; at < hi; at = next) {
+      const int64_t p = at / call.blocks, begin = p * call.blocks;
+      next = least(hi, begin + call.blocks);
+      panels_of<T, code>(call, desk, p, p + 1, (at - begin) * call.frame.rows / call.blocks,
+                         (next - begin) * call.frame.rows / call.blocks);
+    }
+    return;
+  }
   // Of Xᵀ Δ some rows take all panels of Δ, while their columns of X are in the cache.
   const int64_t some = code == Code::matmul_ta && !call.whole ? kLayout<T>.together() : hi;
   for (int64_t from = lo, to; from < hi; from = to) {

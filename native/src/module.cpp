@@ -40,11 +40,11 @@ using TargetTuple = std::tuple<bool, int>;
 // (micro, tall, arguments, target, value)
 using StepTuple = std::tuple<int, bool, std::vector<ArgumentTuple>, TargetTuple, double>;
 // (code, results, operands, ints, numbers, steps, fed, start, rows, cols, barrier, guarded,
-//  chain)
+//  chain, by columns)
 using ItemTuple =
     std::tuple<int, std::vector<int>, std::vector<int>, std::vector<int64_t>,
                std::vector<double>, std::vector<StepTuple>, TargetTuple, int, int64_t, int64_t,
-               bool, bool, int>;
+               bool, bool, int, bool>;
 using BufferTuple = std::tuple<int64_t, int64_t, int>;  // rows, columns, memory
 
 Argument argument_of(const ArgumentTuple& t) {
@@ -61,7 +61,7 @@ Instruction instruction_of(const ItemTuple& t) {
   int code = 0;
   TargetTuple fed;
   std::tie(code, item.results, item.operands, item.ints, item.numbers, steps, fed, item.start,
-           item.rows, item.cols, item.barrier, item.guarded, item.chain) = t;
+           item.rows, item.cols, item.barrier, item.guarded, item.chain, item.by_columns) = t;
   item.code = static_cast<Code>(code);
   item.fed = target_of(fed);
   for (const auto& [micro, tall, args, to, value] : steps) {

@@ -44,6 +44,7 @@ constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to on
 constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
 constexpr int64_t kNumbers = 64;  // rows whose numbers are worked out together
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
+constexpr int64_t kShared = 12;  // rows of a panel, at most, that no threads share
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kDeepChunk = 64;  // rows of one where the product is deep, at least
 constexpr size_t kHugePage = size_t{1} << 21;  // bytes
@@ -58,11 +59,6 @@ void require(bool holds, const Instruction& item, const char* what) {
 bool takes_whole_rows(const Instruction& item) {
   return std::any_of(item.steps.begin(), item.steps.end(),
                      [](const Step& s) { return kTakesRow[static_cast<int>(s.micro)]; });
-}
-
-// Whether threads divide it by panels of columns, as it has one row only.
-bool by_panels(const Instruction& item) {
-  return has_program(item.code) && item.rows == 1 && !takes_whole_rows(item);
 }
 
 }  // namespace
@@ -144,10 +140,13 @@ void Plan<T>::validate() const {
     require(item.chain == 0 || item.rows == -1, item, "a chain goes through the batch's rows");
     if (has_program(item.code)) {
       validate_program(item);
+      const bool apart = !takes_whole_rows(item) && item.chain == 0;
+      require(!item.by_columns || apart, item, "its columns cannot be divided");
     } else {
       const Buffer& y = buffers_[item.results[0]];
       require(item.results.size() == 1, item, "number of results");
       require(item.start == -1 && item.steps.empty(), item, "no program goes on from it");
+      require(!item.by_columns, item, "its columns cannot be divided");
       require(item.rows == y.rows && item.cols == y.cols, item, "shapes");
       for (int id : item.operands)
         require(buffers_[id].memory != y.memory, item, "a result cannot be its own operand");
@@ -397,7 +396,6 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     call->tall = tall;
     call->whole = whole;
     call->turned = turned;
-    call->by_panels = by_panels(item);
     if (has_feed(item.code)) call->fed = result(item.fed);
   }
   for (const Step& step : item.steps) {
@@ -455,6 +453,7 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   for (int id : item.operands) call.operands_.push_back(matrix(id));
   for (int id : item.results) call.results_.push_back(matrix(id));
   call.frame = {nullptr, sized(item.rows), item.cols};
+  if (item.by_columns) call.blocks = (call.frame.rows + kShared - 1) / kShared;
   scratch_of(item, &call);
   call.operands = some(call.operands_);
   call.results = some(call.results_);
@@ -862,7 +861,8 @@ static std::pair<int64_t, int64_t> share_of(int64_t many, int thread, int thread
 
 template <class T>
 int64_t Plan<T>::parts(const Ready<T>& call) const {
-  return call.by_panels ? kernels_.layout.panels(call.frame.cols) : call.frame.rows;
+  return call.blocks > 0 ? kernels_.layout.panels(call.frame.cols) * call.blocks
+                         : call.frame.rows;
 }
 
 // How a thread's part of some calls is cut into units: of neighbours some rows go through all of
@@ -875,12 +875,12 @@ typename Plan<T>::Cut Plan<T>::cut(const Ready<T>* first, const Ready<T>* last,
   if (last - first > 1) {
     cut.step = kBlock;
   } else if (noting_ == nullptr && !first->whole) {
-    const int64_t panels = kernels_.layout.panels(first->frame.cols);
-    if (first->item->code == Code::matmul_ta) {
-      cut.step = kernels_.layout.together();
+    const Code code = first->item->code;
+    if (first->blocks > 0 || code == Code::matmul_ta) {
+      cut.step = first->blocks > 0 ? first->blocks : kernels_.layout.together();
       cut.base = low / cut.step * cut.step;
-    } else if (first->item->code == Code::matmul_tb && !first->by_panels && low < high) {
-      return {low, high, 0, 1, true, panels};
+    } else if (code == Code::matmul_tb && low < high) {
+      return {low, high, 0, 1, true, kernels_.layout.panels(first->frame.cols)};
     }
   }
   cut.units = (high - cut.base + cut.step - 1) / cut.step;

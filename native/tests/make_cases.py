@@ -3,7 +3,8 @@
     python make_cases.py FILE
 
 Every operation's samples; products and sums of every size; steps of training for every
-layer with every loss, the optimizers taking turns; random graphs. The file is numbers of
+layer with every loss, the optimizers taking turns; random graphs. In some plans threads
+divide all products of the batch by columns. The file is numbers of
 eight bytes, least byte first: whole numbers, doubles, and texts and lists after their
 length. `Writer` and `Case` show the order. Inputs are floats, so that one case tests both
 types; each expected matrix comes with how far float64 and float32 may be from it.
@@ -15,9 +16,11 @@ import random
 import struct
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from kokuban import ops
 from kokuban.expr import Const, Expr, Size, Symbol, apply, symbol
 from kokuban.op import operations
 from kokuban.optim.optimizer import RATE, STEP
+from kokuban.run import schedule
 from kokuban.run.lower import NotLowered, lower
 from kokuban.run.plan import Argument, Instruction, Plan, sized
 from kokuban.run.vm import PLACES
@@ -109,7 +113,7 @@ class Writer:
             self.whole(*step.to)
             self.real(step.value)
         self.whole(*item.fed, item.start, *map(sized, item.frame))
-        self.whole(item.barrier, item.guarded, item.chain)
+        self.whole(item.barrier, item.guarded, item.chain, item.by_columns)
 
     def _argument(self, argument: Argument) -> None:
         place, index, value = argument
@@ -160,8 +164,16 @@ def floats(value: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- one run
 
 
+def divided(by_columns: bool) -> Any:
+    """While it is entered, threads divide products by columns, or as they would."""
+    return patch.multiple(schedule, WEIGHT=1, WIDER=0) if by_columns else nullcontext()
+
+
 def evaluated(
-    name: str, outputs: Sequence[Expr], values: Mapping[Symbol, np.ndarray]
+    name: str,
+    outputs: Sequence[Expr],
+    values: Mapping[Symbol, np.ndarray],
+    by_columns: bool = False,
 ) -> Iterator[Case]:
     """A case of expressions' values; none where they are too rough to be compared."""
     near = {s: floats(v) for s, v in values.items()}
@@ -169,7 +181,8 @@ def evaluated(
     if slack is None:
         return
     rows = rows_of(near)
-    plan = lower(outputs)
+    with divided(by_columns):
+        plan = lower(outputs, rows=rows)
     exact = reference(outputs, near, np.float64)
     close = [(s * EPSILON[np.float64], s * EPSILON[np.float32]) for s in slack]
     expected = list(zip(plan.outputs, exact, strict=True))
@@ -190,18 +203,19 @@ def of_sizes() -> Iterator[Case]:
     """Each dimension of a product takes each size while the others keep theirs."""
     for size in SIZES:
         rng = np.random.default_rng(size)
-        for m, k, n in ((size, 17, 33), (17, size, 33), (33, 17, size), (size,) * 3):
+        shapes = ((size, 17, 33), (17, size, 33), (33, 17, size), (size,) * 3)
+        for case, (m, k, n) in enumerate(shapes):
             a, b = symbol("A", ("N", k), "input"), symbol("B", (k, n), "input")
             c, d = symbol("C", ("N", n), "input"), symbol("D", (m, n), "input")
-            shapes = {a: (m, k), b: (k, n), c: (m, n), d: (m, n)}
-            values = {s: rng.normal(size=shape) for s, shape in shapes.items()}
+            of = {a: (m, k), b: (k, n), c: (m, n), d: (m, n)}
+            values = {s: rng.normal(size=shape) for s, shape in of.items()}
             outputs = [a @ b, a.T @ c, c @ b.T, b @ d.T, b.T, kb.softmax(c), d.T @ d]
             outputs += [ops.logsumexp(c), ops.row_max(d), ops.row_max(c @ b.T)]
             outputs += [
                 kb.sum(s, over=o) for s in (c, d) for o in ("all", "rows", "columns")
             ]
             outputs += [kb.exp(c) * a[:, 0:1] + b[0:1, :] / 3, d[m // 2 :, n // 2 :]]
-            yield from evaluated(f"sizes {m} {k} {n}", outputs, values)
+            yield from evaluated(f"sizes {m} {k} {n}", outputs, values, case > 1)
 
 
 def of_graphs() -> Iterator[Case]:
@@ -247,7 +261,9 @@ def of_training() -> Iterator[Case]:
             if layer == "batch norm":  # of two rows it makes 1 and -1, whatever they are
                 sizes[0] = max(sizes[0], 15)
             name = f"{layer}, {loss}, {type(optimizer).__name__} {sizes}"
-            yield trained(name, LAYERS[layer], loss, optimizer, sizes)
+            with divided(by_columns=(i + j) % 3 == 0):
+                case = trained(name, LAYERS[layer], loss, optimizer, sizes)
+            yield case
 
 
 def trained(

@@ -243,6 +243,7 @@ Instruction instruction(Reader& from) {
   item.barrier = from.yes();
   item.guarded = from.yes();
   item.chain = from.small();
+  item.by_columns = from.yes();
   return item;
 }
 
@@ -613,6 +614,8 @@ void test_refused() {
       {"no result", [](Case& c) { c.code[0].results.clear(); }},
       {"a result that is its factor", [](Case& c) { c.buffers[2].memory = 0; }},
       {"a chain of other rows", [](Case& c) { c.code[3].chain = c.code[4].chain = 2; }},
+      {"columns of a chain", [](Case& c) { c.code[0].by_columns = true; }},
+      {"columns of a transpose", [](Case& c) { c.code[4].by_columns = true; }},
       {"a frame too wide",
        [=](Case& c) {  // with numbers for each row alone, which no result's width holds
          c.code[1].cols = huge;
@@ -734,7 +737,7 @@ class Fuzz {
     }
   }
   void change(Instruction& item) {
-    switch (below(14)) {
+    switch (below(15)) {
       case 0: item.code = static_cast<Code>(below(static_cast<int>(Code::count) + 2) - 1); return;
       case 1: return change_list(item.results);
       case 2: return change_list(item.operands);
@@ -747,6 +750,7 @@ class Fuzz {
       case 9: item.barrier = !item.barrier; return;
       case 10: item.guarded = !item.guarded; return;
       case 11: item.chain = some(item.chain); return;
+      case 12: item.by_columns = !item.by_columns; return;
       default:
         if (!item.steps.empty()) change(item.steps[below(item.steps.size())]);
     }

@@ -1,4 +1,4 @@
-"""What a plan's buffers take, and that sharing them changes no result."""
+"""A plan's buffers and how threads divide it, and that neither changes a result."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SMALL = [
     ((64, 32, 10), 32),
     ((64, 64, 64, 10), 128),
     ((100, 256, 256, 10), 200),
-    ((784, 1024, 1024, 10), 64),
+    ((784, 1000, 1000, 10), 260),
 ]
 
 
@@ -107,15 +107,37 @@ def test_a_step_can_be_broken_off_until_its_last_barrier(
     assert not any(guarded[:last])
 
 
+@pytest.mark.parametrize("optimizer", COPIES, ids=repr)
+@pytest.mark.parametrize(("rows", "columns"), [(32, 3), (256, 3), (257, 0)])
+def test_of_large_weights_threads_divide_columns(
+    optimizer: kb.optim.Optimizer, rows: int, columns: int
+) -> None:
+    plan = model((784, 1024, 1024, 10), kb.nn.ReLU()).plan(optimizer, rows)
+    code = plan.instructions
+    wide = [
+        k for k, item in enumerate(code) if item.by_columns and item.frame == ("N", 1024)
+    ]
+    assert len(wide) == columns  # X W₁, H W₂ and Δ W₂ᵀ
+    assert all(code[k].barrier and code[k + 1].barrier for k in wide)
+    assert str(plan).count("columns v") == columns
+
+
 # ---------------------------------------------------------------- results
 
+ALWAYS = {
+    "gradients early": {"MANY": 1, "FEWER": 0},
+    "by columns": {"WEIGHT": 1, "WIDER": 0},
+}
 
-@pytest.fixture
-def always(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each gradient comes early, however small its net."""
+
+@pytest.fixture(params=ALWAYS)
+def always(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """What is done for large nets only, however small the net."""
     training_plan.cache_clear()
-    monkeypatch.setattr(schedule, "MANY", 1)
-    monkeypatch.setattr(schedule, "FEWER", 0)
+    for name, value in ALWAYS[request.param].items():
+        monkeypatch.setattr(schedule, name, value)
     yield
     training_plan.cache_clear()
 
@@ -161,6 +183,7 @@ def test_results_are_the_reference_s(name: str, optimizer: kb.optim.Optimizer) -
         assert all(np.array_equal(mine[0], b) for b in mine)
 
 
+@pytest.mark.parametrize("always", ["gradients early"], indirect=True)
 @pytest.mark.usefixtures("always")
 def test_gradients_do_come_early() -> None:
     sizes, relu = (7, 19, 17, 3), kb.nn.ReLU()

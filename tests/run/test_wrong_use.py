@@ -41,6 +41,7 @@ def item(code: str, result: list[int], operands: list[int], **changes: Any) -> A
         "barrier": False,
         "guarded": False,
         "chain": 0,
+        "by_columns": False,
     }
     return tuple({**fields, **changes}.values())
 

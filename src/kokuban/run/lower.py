@@ -61,14 +61,15 @@ def lower(
     outputs: Sequence[Expr],
     sources: Sequence[Symbol] = (),
     assigned: Mapping[Symbol, Expr] | None = None,
-    rows: int = 1,
+    rows: int = 0,
 ) -> Plan:
     """The plan that computes `outputs`, and gives symbols their new values.
 
     `sources` are the symbols whose rows are taken from the data, batch by batch; all
     other symbols are buffers. Symbols take new values only where the first output, the
-    loss, is finite. `rows` is how many a batch has: with many, memory is saved. Raises
-    NotLowered for what the engine cannot take.
+    loss, is finite. `rows` is how many a batch has, or 0: with many, memory is saved, and
+    with few, threads divide large weights. Raises NotLowered for what the engine cannot
+    take.
     """
     both = [
         o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})
@@ -82,7 +83,8 @@ def lower(
     outputs, new_values = every[: len(outputs)], every[len(outputs) :]
     tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
     gradients_early(tasks.all, rows)
-    return _Emission(outputs, tasks.all, bool(assigned), written_as).plan
+    groups = scheduled(tasks.all, rows)
+    return _Emission(outputs, groups, bool(assigned), written_as).plan
 
 
 def _named(node: Expr, *names: str) -> bool:
@@ -322,13 +324,12 @@ class _Emission:
     def __init__(
         self,
         outputs: Sequence[Expr],
-        tasks: list[Task],
+        groups: Sequence[Group],
         guarded: bool,
         written_as: Mapping[Expr, Expr],
     ) -> None:
         self.plan = Plan()
         self._written_as = written_as
-        groups = scheduled(tasks)
         self._place: dict[Expr, int] = {}
         self._assigned = {
             t.gives for g in groups for t in g.tasks if t.target is not None
@@ -396,6 +397,7 @@ class _Emission:
                 first.numbers,
             )
         item.barrier, item.chain = group.barrier, group.chain
+        item.by_columns = group.by_columns
         item.guarded = any(t.target is not None for t in group.tasks)
         self.plan.instructions.append(item)
 

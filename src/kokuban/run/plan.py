@@ -42,6 +42,7 @@ class Instruction:
     barrier    all threads wait before it
     guarded    it and all after it run only where the loss is finite
     chain      neighbours of one chain go through their rows together
+    by_columns threads divide its columns, not its rows
     """
 
     code: str
@@ -57,12 +58,7 @@ class Instruction:
     barrier: bool = False
     guarded: bool = False
     chain: int = 0
-
-    @property
-    def partition(self) -> tuple[str, Dim]:
-        """How threads divide it; the same partition gives a thread the same rows."""
-        has_program = self.code == "entries" or self.code in FEEDS
-        return divided(self.frame, has_program and not any(s.tall for s in self.steps))
+    by_columns: bool = False
 
     def in_place(self, operand: int, result: int) -> bool:
         """Whether a result can lie where an operand does: entry i needs only entry i."""
@@ -79,12 +75,6 @@ class Instruction:
             if place in STORED and index in at
         ]
         return bool(written) and all(p == "full" and k <= written[0] for k, p in read)
-
-
-def divided(frame: Shape, entrywise: bool) -> tuple[str, Dim]:
-    """By rows, or by columns where entries of one row can be worked out apart."""
-    rows, columns = frame
-    return ("columns", columns) if entrywise and rows == 1 else ("rows", rows)
 
 
 @dataclass(slots=True)
@@ -121,9 +111,10 @@ class Plan:
         names = self._names()
         lines = []
         for item in self.instructions:
+            rows, columns = item.frame
             if item.barrier:
                 lines.append("-" * 7 + " every row done")
-            how, many = item.partition
+            how, many = ("columns", columns) if item.by_columns else ("rows", rows)
             how = "once" if many == 1 else how
             for place, formula in zip(item.results, item.formulas, strict=True):
                 read = {self.buffers[k]: names[k] for k in item.operands}

@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kokuban.expr import Expr, Symbol
-from kokuban.run.plan import BATCH, divided, sized
+from kokuban.run.plan import BATCH, sized
 from kokuban.shape import SCALAR, Dim, Shape
 
 MANY = 1 << 18  # numbers of an activation that is worth a barrier
 FEWER = 4  # times as many as in the gradient that it is kept for
+WEIGHT = 1 << 16  # numbers of a weight that is worth two barriers
+WIDER = 4  # times as many columns as rows
 
 MOST_TASKS = 40  # of one group
 MOST_VALUES = 24  # of one group: each takes a register at most
@@ -59,7 +61,9 @@ class Task:
 
     def __post_init__(self) -> None:
         self.needs = self.reads
-        self.partition = divided(self.frame, self.kind in ("entry", "feed"))
+        rows, columns = self.frame
+        apart = rows == 1 and self.kind in ("entry", "feed")
+        self.partition = ("columns", columns) if apart else ("rows", rows)
 
     def give_to(self, target: Symbol | None, after: tuple[Expr, ...]) -> None:
         """Let a symbol take the value once `after` are there, or nobody."""
@@ -134,11 +138,15 @@ def _ancestors(tasks: Sequence[Task], makers: Mapping[Expr, Task]) -> set[Task]:
 
 @dataclass(eq=False, slots=True)
 class Group:
-    """Tasks that become one instruction; `wide` and `tall` are the values they give."""
+    """Tasks that become one instruction; `wide` and `tall` are the values they give.
+
+    Threads divide its columns where `by_columns` says so, otherwise its rows.
+    """
 
     tasks: list[Task]
     barrier: bool
     chain: int
+    by_columns: bool = field(init=False)
     wide: set[Expr] = field(default_factory=set)
     tall: set[Expr] = field(default_factory=set)
 
@@ -158,6 +166,7 @@ class Group:
             (self.wide if shape == self.first.frame else self.tall).add(task.gives)
 
     def __post_init__(self) -> None:
+        self.by_columns = self.first.partition[0] == "columns"
         self._note(self.first)
 
     def admits(self, task: Task) -> bool:
@@ -183,9 +192,35 @@ class Group:
         return tall and all(n.shape in ((rows, 1), (1, 1)) for n, _ in task.reads)
 
 
-def scheduled(tasks: Sequence[Task]) -> list[Group]:
-    """The tasks in groups, in the order in which they run."""
-    return _Schedule(tasks).groups
+def scheduled(tasks: Sequence[Task], rows: int) -> list[Group]:
+    """The tasks in groups, in the order in which they run; `rows` of a batch, or 0."""
+    groups = _Schedule(tasks).groups
+    _divide_by_columns(groups, rows)
+    return groups
+
+
+def _divide_by_columns(groups: Sequence[Group], rows: int) -> None:
+    """Let each thread read its part only of a large weight, not its rows of the batch.
+
+    All threads wait before such a product, since they read what others wrote, and after.
+    """
+    after = False
+    for group in groups:
+        wide = _is_wide(group, rows)
+        if wide:
+            group.by_columns, group.chain = True, 0
+        group.barrier |= wide or after
+        after = wide
+
+
+def _is_wide(group: Group, rows: int) -> bool:
+    """Whether its product's weight is large, and takes longer to read than the batch."""
+    first, columns = group.first, sized(group.first.frame[1])
+    if first.code not in ("matmul", "matmul_tb") or first.frame[0] != BATCH:
+        return False
+    numbers = columns * sized(first.reads[0][0].shape[1])
+    apart = all(t.kind != "row" for t in group.tasks)
+    return apart and numbers >= WEIGHT and rows > 0 and columns >= WIDER * rows
 
 
 class _Schedule:

@@ -224,4 +224,5 @@ def _encoded(
         item.barrier,
         item.guarded,
         item.chain,
+        item.by_columns,
     )
