@@ -24,9 +24,11 @@ constexpr int kRows = 6;
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
 // A tile that goes through a long part of B, kLong rows or more, fetches meanwhile what comes
-// next, half a line with each row, and little by little its own rows of C: faster it would wait
-// for lines that it needs itself. So many tiles fetch a panel.
+// next, half a line of B with each row, and little by little the next tile's rows of A and its own
+// of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel. Of rows
+// of the data it fetches that of so many samples later.
 constexpr int64_t kLong = 128;
+constexpr int64_t kSamplesAhead = 16;
 template <class T>
 constexpr int64_t kFetched = kLine<T> / 2;
 template <class T>
@@ -118,7 +120,8 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
 // it does not depend on R, on threads or on the batch. Meanwhile a long tile fetches what lies
-// from `ahead` on into the second cache (null: nothing), and its rows of C to write them.
+// from `ahead` on (null: nothing) and the rows of A after its own into the second cache, and its
+// rows of C to write them.
 template <class T, int R, int V, Left left>
 void tile(const Operation<T>& op, const Batch& batch) {
   vec<T> sum[R][V];
@@ -157,7 +160,10 @@ void tile(const Operation<T>& op, const Batch& batch) {
       for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
         const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
         const T* from = at_panel(a, p) + op.row * w;
-        for (int64_t k = 0; k < many; ++k, ++from) add([&](int i) { return from[i * w]; });
+        for (int64_t k = 0; k < many; ++k, ++from) {
+          if constexpr (fetches) __builtin_prefetch(from + (R - 1) * k + R * w, 0, 2);
+          add([&](int i) { return from[i * w]; });
+        }
       }
     } else if constexpr (left == Left::taken_rows) {
       const T* from[R];
@@ -165,8 +171,11 @@ void tile(const Operation<T>& op, const Batch& batch) {
         from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
       for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
     } else if constexpr (left == Left::taken_columns) {
+      auto sample = [&](int64_t k) { return a.taken + batch.order[k] * a.cols + op.row; };
       for (int64_t k = 0; k < op.depth; ++k) {
-        const T* from = a.taken + batch.order[k] * a.cols + op.row;
+        if constexpr (fetches)
+          __builtin_prefetch(sample(least(k + kSamplesAhead, op.depth - 1)), 0, 3);
+        const T* from = sample(k);
         add([&](int i) { return from[i]; });
       }
     } else {

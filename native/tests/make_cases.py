@@ -166,7 +166,8 @@ def floats(value: np.ndarray) -> np.ndarray:
 
 def divided(by_columns: bool) -> Any:
     """While it is entered, threads divide products by columns, or as they would."""
-    return patch.multiple(schedule, WEIGHT=1, WIDER=0) if by_columns else nullcontext()
+    always = patch.multiple(schedule, WEIGHT=1, MOST_ROWS=999)
+    return always if by_columns else nullcontext()
 
 
 def evaluated(

@@ -30,8 +30,8 @@ SMALL = [
     ((4, 16, 3), 16),
     ((64, 32, 10), 32),
     ((64, 64, 64, 10), 128),
-    ((100, 256, 256, 10), 200),
-    ((784, 1000, 1000, 10), 260),
+    ((100, 256, 256, 10), 300),
+    ((784, 128, 128, 10), 1000),
 ]
 
 
@@ -101,14 +101,13 @@ def test_a_step_can_be_broken_off_until_its_last_barrier(
     optimizer: kb.optim.Optimizer,
 ) -> None:
     plan = model((784, 2048, 2048, 10), kb.nn.ReLU()).plan(optimizer, 1024)
-    assert barriers(plan) == 3
     guarded = [item.guarded for item in plan.instructions]
     last = max(k for k, item in enumerate(plan.instructions) if item.barrier)
     assert not any(guarded[:last])
 
 
 @pytest.mark.parametrize("optimizer", COPIES, ids=repr)
-@pytest.mark.parametrize(("rows", "columns"), [(32, 3), (256, 3), (257, 0)])
+@pytest.mark.parametrize(("rows", "columns"), [(32, 3), (1024, 3), (1025, 0)])
 def test_of_large_weights_threads_divide_columns(
     optimizer: kb.optim.Optimizer, rows: int, columns: int
 ) -> None:
@@ -126,7 +125,7 @@ def test_of_large_weights_threads_divide_columns(
 
 ALWAYS = {
     "gradients early": {"MANY": 1, "FEWER": 0},
-    "by columns": {"WEIGHT": 1, "WIDER": 0},
+    "by columns": {"WEIGHT": 1, "MOST_ROWS": 999},
 }
 
 

@@ -19,7 +19,7 @@ from kokuban.shape import SCALAR, Dim, Shape
 MANY = 1 << 18  # numbers of an activation that is worth a barrier
 FEWER = 4  # times as many as in the gradient that it is kept for
 WEIGHT = 1 << 16  # numbers of a weight that is worth two barriers
-WIDER = 4  # times as many columns as rows
+MOST_ROWS = 1  # of a batch, for each of its columns
 
 MOST_TASKS = 40  # of one group
 MOST_VALUES = 24  # of one group: each takes a register at most
@@ -200,9 +200,9 @@ def scheduled(tasks: Sequence[Task], rows: int) -> list[Group]:
 
 
 def _divide_by_columns(groups: Sequence[Group], rows: int) -> None:
-    """Let each thread read its part only of a large weight, not its rows of the batch.
+    """Let each thread read only its part of a large weight, and all rows of the batch.
 
-    All threads wait before such a product, since they read what others wrote, and after.
+    All wait before such a product, since they read what others wrote, and after it.
     """
     after = False
     for group in groups:
@@ -214,13 +214,13 @@ def _divide_by_columns(groups: Sequence[Group], rows: int) -> None:
 
 
 def _is_wide(group: Group, rows: int) -> bool:
-    """Whether its product's weight is large, and takes longer to read than the batch."""
+    """Whether its product's weight is large and no narrower than the batch is high."""
     first, columns = group.first, sized(group.first.frame[1])
     if first.code not in ("matmul", "matmul_tb") or first.frame[0] != BATCH:
         return False
     numbers = columns * sized(first.reads[0][0].shape[1])
     apart = all(t.kind != "row" for t in group.tasks)
-    return apart and numbers >= WEIGHT and rows > 0 and columns >= WIDER * rows
+    return apart and numbers >= WEIGHT and 0 < rows <= MOST_ROWS * columns
 
 
 class _Schedule:
