@@ -116,7 +116,7 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 }
 
 // `rows` R of C times V vectors of one panel: C = start + A B, the tile's first row `row`.
-// A is `matrix`, read as `left` says, for A m×k from its column a_step on. Rows of the panels
+// A is `matrix`, read as `left` says, from its column a_step on. Rows of the panels
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
 // it does not depend on R, on threads or on the batch. Meanwhile a long tile fetches what lies
@@ -171,7 +171,8 @@ void tile(const Operation<T>& op, const Batch& batch) {
         from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
       for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
     } else if constexpr (left == Left::taken_columns) {
-      auto sample = [&](int64_t k) { return a.taken + batch.order[k] * a.cols + op.row; };
+      const int64_t* const order = batch.order + op.a_step;
+      auto sample = [&](int64_t k) { return a.taken + order[k] * a.cols + op.row; };
       for (int64_t k = 0; k < op.depth; ++k) {
         if constexpr (fetches)
           __builtin_prefetch(sample(least(k + kSamplesAhead, op.depth - 1)), 0, 3);
@@ -180,7 +181,7 @@ void tile(const Operation<T>& op, const Batch& batch) {
       }
     } else {
       const int64_t p = op.row / kPanel<T>, w = width(a, p);
-      const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
+      const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
       for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
     }
   };
@@ -198,8 +199,8 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
   constexpr int64_t kListed = 256, bw = V * kLanes<T>;
   const Matrix<T>& a = *op.matrix;
   const int64_t p = op.row / kPanel<T>, w = width(a, p);
-  const T* from = at_panel(a, p) + (op.row - p * kPanel<T>);
-  const uint64_t* marks = a.marks + op.row / kMarked * a.rows;
+  const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
+  const uint64_t* marks = a.marks + op.row / kMarked * a.rows + op.a_step;
   const uint64_t own = ((uint64_t{1} << R) - 1) << op.row % kMarked;
   vec<T> sum[R][V];
   KB_UNROLLED for (int i = 0; i < R; ++i)
@@ -282,14 +283,17 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
   }
 }
 
-// A deep product of A m×k is summed up part by part, so that all its rows use a part of B
-// while that is in the cache. Each entry is still summed over k in order.
+// A deep product is summed up part by part, so that all its rows use a part of B while that is
+// in the cache, and fetch the next part. Each entry is still summed over k in order.
 template <class T, Left left>
 void part_by_part(const Desk<T>& desk, Operation<T> op) {
   const T* const ahead = op.ahead;
+  const int64_t ahead_tiles = op.ahead_tiles;
   for (int64_t depth = op.depth; depth > 0; depth -= op.depth) {
     op.depth = least(depth, kLayout<T>.deep());
-    op.ahead = depth > op.depth && ahead != nullptr ? op.b + op.depth * op.cols : ahead;
+    const bool last = depth == op.depth;
+    op.ahead = last ? ahead : op.b + op.depth * op.cols;
+    op.ahead_tiles = last ? ahead_tiles : kFetchingTiles<T>;
     in_tiles<T, left>(desk, op);
     op.a_step += op.depth;
     op.b += op.depth * op.cols;
@@ -354,9 +358,9 @@ template <class T, bool TA>
 inline void product(const Desk<T>& desk, const Operation<T>& op) {
   const double filled = op.matrix->filled;
   if constexpr (TA) {
-    if (filled < 0.35) return in_tiles<T, Left::few_columns>(desk, op);
-    if (op.matrix->taken != nullptr) return in_tiles<T, Left::taken_columns>(desk, op);
-    in_tiles<T, Left::columns>(desk, op);
+    if (filled < 0.35) return part_by_part<T, Left::few_columns>(desk, op);
+    if (op.matrix->taken != nullptr) return part_by_part<T, Left::taken_columns>(desk, op);
+    part_by_part<T, Left::columns>(desk, op);
   } else {
     if (filled < 0.1 * static_cast<double>(op.cols / kLanes<T>)) return few_in_rows(desk, op);
     if (op.matrix->taken != nullptr) return part_by_part<T, Left::taken_rows>(desk, op);

@@ -32,7 +32,7 @@ struct Layout {
     int64_t left = cols - p * panel;
     return left >= panel ? panel : (left + lanes - 1) / lanes * lanes;
   }
-  int64_t deep() const { return 16 * panel; }  // columns of A after which A B is summed in parts
+  int64_t deep() const { return 16 * panel; }  // rows of B after which A B is summed in parts
   int64_t together() const { return 3 * panel; }  // rows of Xᵀ Δ that go through Δ together
   int64_t panels(int64_t cols) const { return (cols + panel - 1) / panel; }
   int64_t size(int64_t rows, int64_t cols) const {  // numbers in the whole matrix

@@ -308,6 +308,14 @@ void Plan<T>::validate_program(const Instruction& item) const {
 
 // ---------------------------------------------------------------- calls made ready
 
+// Terms of a product's sums; 0 of what is none.
+template <class T>
+int64_t Plan<T>::depth(const Instruction& item) const {
+  if (item.code < Code::matmul || item.code > Code::matmul_tb) return 0;
+  const Buffer& left = buffers_[item.operands[0]];
+  return item.code == Code::matmul_ta ? sized(left.rows) : sized(left.cols);
+}
+
 // Lays out the scratch memory of a program, in a call where one is given: registers, a place
 // for each argument of a step that is repeated, a panel of a transposed factor, a register for
 // each operand 1×n or to turn, a vector for each constant or 1×1.
@@ -317,8 +325,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
   const bool whole = takes_whole_rows(item), turned = turns(item);
-  const bool deep = (item.code == Code::matmul || item.code == Code::matmul_tb) &&
-                    buffers_[item.operands[0]].cols > kernels_.layout.deep();
+  const bool deep = depth(item) > kernels_.layout.deep();
   const bool numbers = item.code == Code::entries && !turned &&
                        std::all_of(item.steps.begin(), item.steps.end(),
                                    [](const Step& step) { return step.tall; });
@@ -416,7 +423,7 @@ bool Plan<T>::on_sums(const Ready<T>& call) const {
   const bool columns = code == Code::matmul_ta;
   if (!(rows || columns) || call.whole || call.fed.data != nullptr) return false;
   const Matrix<T>& left = call.operands_[0];
-  if (rows && (left.marks != nullptr || left.cols > kernels_.layout.deep())) return false;
+  if ((rows && left.marks != nullptr) || depth(*call.item) > kernels_.layout.deep()) return false;
   auto sum = [&](const Where<T>& x) {
     return x.place == Place::temporary && x.at == call.fed.at;
   };

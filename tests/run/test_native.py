@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,16 @@ from kokuban.run.vm import Machine, native
 pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
 
 CLOSE: dict[Any, float] = {np.float64: 1e-12, np.float32: 2e-5}
+
+
+@contextmanager
+def using(threads: int) -> Iterator[None]:
+    """So many threads meanwhile."""
+    kb.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        kb.set_num_threads(None)
 
 
 def both(
@@ -218,30 +229,45 @@ def test_batch_norm_over_fifty_steps() -> None:
 @pytest.mark.parametrize("dtype", CLOSE)
 @pytest.mark.parametrize("filled", [0.0, 0.01, 0.15, 0.3, 0.9])
 @pytest.mark.parametrize(
-    ("columns", "units"), [(9, 4), (130, 100), (1100, 70), (9000, 3)]
+    ("columns", "units", "batch"),
+    [
+        (9, 4, 37),
+        (130, 100, 37),
+        (1100, 70, 37),
+        (9000, 3, 37),
+        (70, 90, 1100),
+        (150, 20, 2100),
+    ],
 )
 def test_terms_that_zeros_leave_out(
-    columns: int, units: int, filled: float, dtype: Any
+    columns: int, units: int, batch: int, filled: float, dtype: Any
 ) -> None:
     """Few or many entries that are not 0, in rows and columns of any length.
 
-    The longest rows are taken, the shorter ones read where they lie in the data.
+    The largest batches are taken, the smaller ones read where they lie in the data.
     """
     rng = np.random.default_rng(columns)
-    x = rng.normal(size=(90, columns)) * (rng.uniform(size=(90, columns)) < filled)
+    rows = 2 * batch + 16
+    x = rng.normal(size=(rows, columns)) * (rng.uniform(size=(rows, columns)) < filled)
     x[:, 3] = -0.0
-    t = rng.integers(0, 3, 90)
+    t = rng.integers(0, 3, rows)
     net = kb.nn.Sequential(
         kb.nn.Affine(columns, units), kb.nn.Tanh(), kb.nn.Affine(units, 3)
     )
-    found = []
-    for engine in ("numpy", "native"):
+
+    def trained(engine: str) -> dict[Symbol, np.ndarray]:
         model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
-        model.fit(x, t, epochs=4, batch_size=37, seed=3, engine=engine)
-        found.append(model.values)
+        model.fit(x, t, epochs=4, batch_size=batch, seed=3, engine=engine)
+        return dict(model.values)
+
+    reference, found = trained("numpy"), []
+    for threads in (1, 3):
+        with using(threads):
+            found.append(trained("native"))
     tolerance = 1e-9 if dtype == np.float64 else 1e-4
-    for s, value in found[0].items():
-        np.testing.assert_allclose(found[1][s], value, rtol=tolerance, atol=tolerance)
+    for s, value in reference.items():
+        np.testing.assert_allclose(found[0][s], value, rtol=tolerance, atol=tolerance)
+        np.testing.assert_array_equal(found[0][s], found[1][s])
 
 
 def test_data_at_any_address() -> None:
@@ -275,14 +301,11 @@ def test_threads_do_not_change_a_bit(dtype: Any) -> None:
         kb.nn.Affine(70, 7),
     )
     found = []
-    try:
-        for threads in (1, 2, 3, 4):
-            kb.set_num_threads(threads)
+    for threads in (1, 2, 3, 4):
+        with using(threads):
             model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
             model.fit(x, t, optimizer=kb.optim.Adam(0.01), epochs=2, batch_size=97)
             found.append(model.values)
-    finally:
-        kb.set_num_threads(None)
     for other in found[1:]:
         assert all(np.array_equal(found[0][s], other[s]) for s in other)
 
