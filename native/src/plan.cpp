@@ -884,7 +884,9 @@ typename Plan<T>::Cut Plan<T>::cut(const Ready<T>* first, const Ready<T>* last,
   } else if (noting_ == nullptr && !first->whole) {
     const Code code = first->item->code;
     if (first->blocks > 0 || code == Code::matmul_ta) {
-      cut.step = first->blocks > 0 ? first->blocks : kernels_.layout.together();
+      const bool deep = depth(*first->item) > kernels_.layout.deep();
+      const int64_t some = deep ? kDeepChunk : kernels_.layout.together();
+      cut.step = first->blocks > 0 ? first->blocks : some;
       cut.base = low / cut.step * cut.step;
     } else if (code == Code::matmul_tb && low < high) {
       return {low, high, 0, 1, true, kernels_.layout.panels(first->frame.cols)};

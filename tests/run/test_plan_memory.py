@@ -107,6 +107,15 @@ def test_a_step_can_be_broken_off_until_its_last_barrier(
 
 
 @pytest.mark.parametrize("optimizer", COPIES, ids=repr)
+def test_products_that_take_long_come_before_new_values(
+    optimizer: kb.optim.Optimizer,
+) -> None:
+    plan = model((784, 256, 10), kb.nn.ReLU()).plan(optimizer, 60000)
+    before = [i.guarded for i in plan.instructions if i.frame == (784, 256)]
+    assert before == [False, True]  # Xᵀ Δ, and what it changes
+
+
+@pytest.mark.parametrize("optimizer", COPIES, ids=repr)
 @pytest.mark.parametrize(("rows", "columns"), [(32, 3), (1024, 3), (1025, 0)])
 def test_of_large_weights_threads_divide_columns(
     optimizer: kb.optim.Optimizer, rows: int, columns: int
@@ -125,6 +134,7 @@ def test_of_large_weights_threads_divide_columns(
 
 ALWAYS = {
     "gradients early": {"MANY": 1, "FEWER": 0},
+    "long products early": {"LONG": 0, "FEWER": 0},
     "by columns": {"WEIGHT": 1, "MOST_ROWS": 999},
 }
 
