@@ -324,9 +324,17 @@ def net() -> kb.nn.Sequential:
     )
 
 
+WIDE = kb.nn.Sequential(  # so that threads divide its columns
+    kb.nn.Affine(20, 300), kb.nn.Tanh(), kb.nn.Affine(300, 270), kb.nn.ReLU()
+)
+
+
 @pytest.mark.parametrize("dtype", CLOSE)
-def test_a_row_s_prediction_does_not_depend_on_its_batch(dtype: Any) -> None:
-    model = kb.Model(net(), loss="softmax_cross_entropy", dtype=dtype)
+@pytest.mark.parametrize("layers", [net(), WIDE], ids=["narrow", "wide"])
+def test_a_row_s_prediction_does_not_depend_on_its_batch(
+    layers: kb.nn.Sequential, dtype: Any
+) -> None:
+    model = kb.Model(layers, loss="mse", dtype=dtype)
     model.initialise(1)
     x = np.random.default_rng(3).normal(size=(600, 20)).astype(dtype)
     together = model.predict(x)

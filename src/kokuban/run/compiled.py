@@ -96,7 +96,7 @@ class Prediction:
         if native() is None:
             raise NotLowered("This installation has no native engine.")
         self.values, self._x = values, x
-        self._machine = Machine(lower([output]), dtype, BLOCK, num_threads())
+        self._machine = Machine(lower([output], rows=BLOCK), dtype, BLOCK, num_threads())
         self._machine.set(values)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
