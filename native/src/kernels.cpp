@@ -161,6 +161,7 @@ void tile(const Operation<T>& op, const Batch& batch) {
         const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
         const T* from = at_panel(a, p) + op.row * w;
         for (int64_t k = 0; k < many; ++k, ++from) {
+          // entry R·k of the next R rows, which are w·R numbers in a row
           if constexpr (fetches) __builtin_prefetch(from + (R - 1) * k + R * w, 0, 2);
           add([&](int i) { return from[i * w]; });
         }

@@ -101,6 +101,7 @@ def test_a_step_can_be_broken_off_until_its_last_barrier(
     optimizer: kb.optim.Optimizer,
 ) -> None:
     plan = model((784, 2048, 2048, 10), kb.nn.ReLU()).plan(optimizer, 1024)
+    assert barriers(plan) == 7
     guarded = [item.guarded for item in plan.instructions]
     last = max(k for k, item in enumerate(plan.instructions) if item.barrier)
     assert not any(guarded[:last])
