@@ -308,12 +308,12 @@ void Plan<T>::validate_program(const Instruction& item) const {
 
 // ---------------------------------------------------------------- calls made ready
 
-// Terms of a product's sums; 0 of what is none.
+// Whether it is a product of so many terms that they are summed up part by part.
 template <class T>
-int64_t Plan<T>::depth(const Instruction& item) const {
-  if (item.code < Code::matmul || item.code > Code::matmul_tb) return 0;
+bool Plan<T>::deep(const Instruction& item) const {
+  if (item.code < Code::matmul || item.code > Code::matmul_tb) return false;
   const Buffer& left = buffers_[item.operands[0]];
-  return item.code == Code::matmul_ta ? sized(left.rows) : sized(left.cols);
+  return sized(item.code == Code::matmul_ta ? left.rows : left.cols) > kernels_.layout.deep();
 }
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, a place
@@ -325,13 +325,12 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (!has_program(item.code)) return 0;
   const int64_t lanes = kernels_.layout.lanes;
   const bool whole = takes_whole_rows(item), turned = turns(item);
-  const bool deep = depth(item) > kernels_.layout.deep();
   const bool numbers = item.code == Code::entries && !turned &&
                        std::all_of(item.steps.begin(), item.steps.end(),
                                    [](const Step& step) { return step.tall; });
   const int64_t together = numbers ? kNumbers : 1;  // rows: they lie in no register
   const int64_t tall = std::max({kChunk, whole ? kernels_.layout.size(together, item.cols) : 0,
-                                 deep ? kDeepChunk * kernels_.layout.panel : 0});
+                                 deep(item) ? kDeepChunk * kernels_.layout.panel : 0});
   int registers = 0;
   auto count = [&](const Target& to) {
     if (!to.stored) registers = std::max(registers, to.index + 1);
@@ -423,7 +422,7 @@ bool Plan<T>::on_sums(const Ready<T>& call) const {
   const bool columns = code == Code::matmul_ta;
   if (!(rows || columns) || call.whole || call.fed.data != nullptr) return false;
   const Matrix<T>& left = call.operands_[0];
-  if ((rows && left.marks != nullptr) || depth(*call.item) > kernels_.layout.deep()) return false;
+  if ((rows && left.marks != nullptr) || deep(*call.item)) return false;
   auto sum = [&](const Where<T>& x) {
     return x.place == Place::temporary && x.at == call.fed.at;
   };
@@ -884,8 +883,7 @@ typename Plan<T>::Cut Plan<T>::cut(const Ready<T>* first, const Ready<T>* last,
   } else if (noting_ == nullptr && !first->whole) {
     const Code code = first->item->code;
     if (first->blocks > 0 || code == Code::matmul_ta) {
-      const bool deep = depth(*first->item) > kernels_.layout.deep();
-      const int64_t some = deep ? kDeepChunk : kernels_.layout.together();
+      const int64_t some = deep(*first->item) ? kDeepChunk : kernels_.layout.together();
       cut.step = first->blocks > 0 ? first->blocks : some;
       cut.base = low / cut.step * cut.step;
     } else if (code == Code::matmul_tb && low < high) {

@@ -127,7 +127,7 @@ class Plan {
   bool on_sums(const Ready<T>& call) const;
   void mark(int id, double filled);
   void find_readable();
-  int64_t depth(const Instruction& item) const;
+  bool deep(const Instruction& item) const;
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
   void check_rows(const Batch& batch) const;
   double operations(const Batch& batch) const {
