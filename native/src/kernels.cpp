@@ -24,17 +24,19 @@ constexpr int kRows = 6;
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
 // A tile that goes through a long part of B, kLong rows or more, fetches meanwhile what comes
-// next, half a line of B with each row, and little by little the next tile's rows of A and its own
-// of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel. Of rows
-// of the data it fetches that of so many samples later.
+// next, a line of B with every two rows, and little by little the next tile's rows of A and its own
+// of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel. Of
+// samples in the rows of A it fetches that of so many later.
 constexpr int64_t kLong = 128;
 constexpr int64_t kSamplesAhead = 16;
 template <class T>
-constexpr int64_t kFetched = kLine<T> / 2;
+constexpr int64_t kFetched = kLine<T> / 2;  // of B, with a row
 template <class T>
 constexpr int64_t kFetchingTiles = kPanel<T> / kFetched<T>;
 // Loops over registers: unrolled early, or their arrays pass through memory.
 #define KB_UNROLLED _Pragma("GCC unroll 16")
+// Of a lambda: else sums pass through memory, and GCC leaves out calls that only fetch.
+#define KB_INLINED __attribute__((always_inline))
 
 template <class T>
 constexpr Layout kLayout{kLanes<T>, kPanel<T>};
@@ -80,8 +82,7 @@ enum class Left { rows, columns, taken_rows, taken_columns, few_columns };
 
 template <class T>
 inline vec<T> relu(vec<T> x) {  // NaN stays
-  const vec<T> zero = all<T>(T(0));
-  return select(zero > x, zero, x);
+  return at_least(x, all<T>(T(0)));
 }
 // y step(x), for a step that is 0 at 0.
 template <class T>
@@ -93,24 +94,26 @@ inline vec<T> times_step(vec<T> x, vec<T> y) {
 // matrix of C's shape from the tile's first row on, and d, a vector of one number.
 template <class T, int R, int V, Left left>
 inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
+  T* const y = op.y;
+  const T* const a = op.a;
   auto each_sum = [&](auto f) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
       KB_UNROLLED for (int v = 0; v < V; ++v) {
         const int64_t at = (i * V + v) * kLanes<T>;
-        store(op.y + at, f(sum[i][v], at));
+        store(y + at, f(sum[i][v], at));
       }
   };
   if (left == Left::rows || left == Left::taken_rows) {
     if (op.micro == Micro::relu)
       return each_sum([&](vec<T> x, int64_t) { return relu<T>(x); });
     if (op.micro == Micro::multiply_step)
-      return each_sum([&](vec<T> x, int64_t at) { return times_step<T>(load(op.a + at), x); });
+      return each_sum([&](vec<T> x, int64_t at) { return times_step<T>(load(a + at), x); });
   } else if (op.micro == Micro::subtract_multiple) {
     const vec<T> number = load(op.d);
-    return each_sum([&](vec<T> x, int64_t at) { return fma(-x, number, load(op.a + at)); });
+    return each_sum([&](vec<T> x, int64_t at) { return fma(-x, number, load(a + at)); });
   } else if (op.micro == Micro::multiply_add) {
     const vec<T> number = load(op.d);
-    return each_sum([&](vec<T> x, int64_t at) { return fma(number, load(op.a + at), x); });
+    return each_sum([&](vec<T> x, int64_t at) { return fma(number, load(a + at), x); });
   }
   each_sum([](vec<T> x, int64_t) { return x; });
 }
@@ -136,18 +139,8 @@ void tile(const Operation<T>& op, const Batch& batch) {
   constexpr int64_t bw = V * kLanes<T>;
   const Matrix<T>& a = *op.matrix;
   const T* b = op.b;
-  auto products = [&]<bool fetches>() {
-    const T* next = op.ahead != nullptr ? op.ahead : op.y;
-    const int64_t next_step = op.ahead != nullptr ? kFetched<T> : 0;
-    const char* own = reinterpret_cast<const char*>(op.y);
-    const int64_t own_step = R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
-    auto add = [&](auto entry) {  // the product of a column of R entries and a row of B
-      if constexpr (fetches) {
-        __builtin_prefetch(next, 0, 2);
-        next += next_step;
-        __builtin_prefetch(own, 1, 3);
-        own += own_step;
-      }
+  auto products = [&]<bool fetches>() KB_INLINED {
+    auto add = [&](auto entry) KB_INLINED {  // the product of a column of R entries and a row of B
       vec<T> line[V];
       KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
       KB_UNROLLED for (int i = 0; i < R; ++i) {
@@ -156,34 +149,53 @@ void tile(const Operation<T>& op, const Batch& batch) {
       }
       b += bw;
     };
+    const T* next = op.ahead != nullptr ? op.ahead : op.y;
+    const int64_t next_step = op.ahead != nullptr ? 2 * kFetched<T> : 0;
+    const char* own = reinterpret_cast<const char*>(op.y);
+    const int64_t own_step = 2 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
+    // The products of `many` columns of A; those that fetch two by two, since lines are fetched
+    // once for both. `of_a(k)` fetches what column k of A is followed by.
+    auto each = [&](int64_t many, auto of_a, auto column) KB_INLINED {
+      int64_t k = 0;
+      if constexpr (fetches)
+        for (; k + 2 <= many; k += 2) {
+          __builtin_prefetch(next, 0, 2);
+          next += next_step;
+          __builtin_prefetch(own, 1, 3);
+          own += own_step;
+          of_a(k);
+          add(column(k));
+          of_a(k + 1);
+          add(column(k + 1));
+        }
+      for (; k < many; ++k) add(column(k));
+    };
     if constexpr (left == Left::rows) {
       for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
         const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
         const T* from = at_panel(a, p) + op.row * w;
-        for (int64_t k = 0; k < many; ++k, ++from) {
-          // entry R·k of the next R rows, which are w·R numbers in a row
-          if constexpr (fetches) __builtin_prefetch(from + (R - 1) * k + R * w, 0, 2);
-          add([&](int i) { return from[i * w]; });
-        }
+        // of the next R rows, which are w·R numbers in a row, entry R·k
+        each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
+             [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
       }
     } else if constexpr (left == Left::taken_rows) {
       const T* from[R];
       KB_UNROLLED for (int i = 0; i < R; ++i)
         from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
-      for (int64_t k = 0; k < op.depth; ++k) add([&](int i) { return from[i][k]; });
+      each(op.depth, [](int64_t) {},
+           [&](int64_t k) { return [&from, k](int i) { return from[i][k]; }; });
     } else if constexpr (left == Left::taken_columns) {
       const int64_t* const order = batch.order + op.a_step;
       auto sample = [&](int64_t k) { return a.taken + order[k] * a.cols + op.row; };
-      for (int64_t k = 0; k < op.depth; ++k) {
-        if constexpr (fetches)
-          __builtin_prefetch(sample(least(k + kSamplesAhead, op.depth - 1)), 0, 3);
-        const T* from = sample(k);
-        add([&](int i) { return from[i]; });
-      }
+      auto later = [&](int64_t k) { return sample(least(k + kSamplesAhead, op.depth - 1)); };
+      each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
+           [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
     } else {
       const int64_t p = op.row / kPanel<T>, w = width(a, p);
       const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
-      for (int64_t k = 0; k < op.depth; ++k, from += w) add([&](int i) { return from[i]; });
+      auto later = [&](int64_t k) { return from + (k + kSamplesAhead) * w; };
+      each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
+           [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
     }
   };
   constexpr bool whole_panel = V == kVectors;
