@@ -13,6 +13,8 @@
 #include <new>
 #include <utility>
 
+#include "flushing.h"
+
 namespace kb {
 
 namespace {
@@ -653,6 +655,8 @@ void Plan<T>::ready(const Batch& batch, const std::function<bool()>& stop) {
 template <class T>
 void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<bool()>& stop) {
   if (ended_) throw Refused("the plan has ended");
+  const bool trains = guard_ >= 0;  // moments and weights that fade away pass through such numbers
+  const Flushing flushing(trains);
   Batch batch;
   std::exception_ptr error;
   bool more = next(batch), same = true;
@@ -678,6 +682,7 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
       while (same);
     } else {
       team_.run([&](int thread) {
+        const Flushing own(trains);
         auto meanwhile = [&] { return noted_ == nullptr && help(batch, thread); };
         do part(thread, batch), barrier_.wait(1, proceed, meanwhile);
         while (same);

@@ -310,6 +310,31 @@ def test_threads_do_not_change_a_bit(dtype: Any) -> None:
         assert all(np.array_equal(found[0][s], other[s]) for s in other)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_takes_subnormal_numbers_for_zero(threads: int) -> None:
+    x, t = kb.input("X", ("N", 64)), kb.target("T", ("N", 64))
+    w = kb.parameter("W", (64, 64))
+    model = kb.Model(loss=kb.mse(x @ w, t) + 0.5 * kb.sum(w * w), output=x @ w)
+    zeros = np.zeros((512, 64), np.float32)
+
+    def halved(times: int, engine: str) -> np.ndarray:
+        model["W"] = np.ones((64, 64), np.float32)
+        half = kb.optim.SGD(0.5)
+        model.fit(
+            zeros, zeros, optimizer=half, epochs=times, batch_size=512, engine=engine
+        )
+        return np.asarray(model["W"])
+
+    with using(threads):
+        assert (halved(126, "native") == 2.0**-126).all()  # the least normal number
+        assert (halved(127, "native") == 0).all()
+        assert (halved(127, "numpy") == 2.0**-127).all()
+        small = np.float32(2.0**-70)
+        model["W"] = np.full((64, 64), small)
+        assert (model.predict(np.full((512, 64), small)) == 2.0**-134).all()
+    assert small * small == 2.0**-140  # nor is the rest of the process affected
+
+
 def test_number_of_threads_is_checked() -> None:
     with pytest.raises(SettingError, match="at least 1"):
         kb.set_num_threads(0)
