@@ -10,7 +10,7 @@
 namespace kb {
 
 // As long as one lives, its thread takes such numbers for 0 and gives 0 for them. Many processors
-// leave their pipeline for each one, and work a hundred times as long.
+// take a hundred times as long for each.
 class Flushing {
  public:
   explicit Flushing(bool wanted) : before_(read()) {
