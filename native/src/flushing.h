@@ -9,12 +9,12 @@
 
 namespace kb {
 
-// As long as one lives, its thread takes such numbers for 0 and gives 0 for them. Many processors
-// take a hundred times as long for each.
+// As long as one lives, its thread takes such numbers for 0 and gives 0 for them, or does not,
+// whatever it did before. Many processors take a hundred times as long for each.
 class Flushing {
  public:
   explicit Flushing(bool wanted) : before_(read()) {
-    if (wanted) write(before_ | kFlush);
+    write(wanted ? before_ | kFlush : before_ & ~kFlush);
   }
   ~Flushing() { write(before_); }
   Flushing(const Flushing&) = delete;

@@ -682,7 +682,7 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
       while (same);
     } else {
       team_.run([&](int thread) {
-        const Flushing own(trains);
+        const Flushing own(trains);  // threads may not begin as their maker is
         auto meanwhile = [&] { return noted_ == nullptr && help(batch, thread); };
         do part(thread, batch), barrier_.wait(1, proceed, meanwhile);
         while (same);
@@ -708,6 +708,7 @@ void Plan<T>::ask(size_t place) {
   const auto now = std::chrono::steady_clock::now();
   if (now - asked_ < kAskEvery) return;
   asked_ = now;
+  const Flushing none(false);  // in a signal's handler
   if ((*stop_)()) stopped_.store(true);
 }
 
