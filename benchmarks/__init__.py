@@ -30,5 +30,6 @@ measures, prints, and writes `benchmarks.md` and `benchmarks.svg`. How it is kep
 | `fresh.py` | what needs fresh processes: first step, import, memory; size on disk |
 | `digits.py` | `MLPClassifier` of both libraries on handwritten digits |
 | `report.py`, `plot.py` | the document, the picture |
+| `turns.py` | a benchmark of its own: builds of this library against each other |
 | `tabular/` | a benchmark of its own: errors and times on tables |
 """

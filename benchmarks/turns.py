@@ -1,90 +1,114 @@
-"""Two checkouts, each with a build of its own, taking turns at training one net.
+"""Builds of this library, taking turns at training one net.
 
+    pip install --no-deps --target BEFORE CHECKOUT  # and so on
     python -m benchmarks.turns BEFORE NOW --net 64-32-10 --batch 32 --rounds 24
 
-A checkout is a folder with this repository, installed in place (`pip install -e`) or with
-its extension built into `src/kokuban`. Each trains in a process that stays, one at a
-time. Prints what a step takes in the least round of each, and the ratio of their times of
-a round: the median, with its quarters. So small changes show where times alone do not.
+Each trains in a process that stays, one at a time, in an order that changes; the library
+is the folder's, the benchmark this one. An epoch's time is that of the history, so what a
+call of `fit` does once is no part of it. Prints what a step takes by the median of a
+round's epochs, and by the least; and as the ratio to the first folder's the median of the
+rounds' ratios, with its quarters. So small changes show where times alone do not.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import random
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.job import Array, Given, Job
+from benchmarks.team import ROOT
+
 WORK = "--work"
+SPEED = 250e9, 1e-6  # operations a second, and seconds besides, that a step may take
 
 
 def main() -> None:
-    """Ask both for a round, in an order that changes, and compare."""
+    """Ask all for a round, and compare."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("checkouts", nargs=2, metavar="FOLDER", type=Path)
+    parser.add_argument("folders", nargs="+", metavar="FOLDER", type=Path)
     parser.add_argument("--net", default="64-32-10")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--optimizer", default="sgd", choices=("sgd", "adam"))
     parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--seconds", default="0.2", help="of a round, at least, about")
     wish = parser.parse_args()
-    setting = (wish.net, str(wish.batch), wish.optimizer)
-    teams = [_started(folder.resolve(), setting) for folder in wish.checkouts]
-    times = np.array(
-        [_round(teams, backwards=bool(k % 2)) for k in range(wish.rounds)], float
-    )
-    for team in teams:
-        team.communicate()
-    for folder, steps in zip(wish.checkouts, times.T, strict=True):
-        print(f"{folder}: least {steps.min():.4g} µs, median {np.median(steps):.4g} µs")
-    ratio = np.quantile(times[:, 1] / times[:, 0], [0.25, 0.5, 0.75])
-    print(f"ratio {ratio[1]:.3f} ({ratio[0]:.3f} to {ratio[2]:.3f})")
+    setting = (wish.net, str(wish.batch), wish.optimizer, wish.seconds)
+    teams = [_started(folder.resolve(), setting) for folder in wish.folders]
+    try:
+        times = np.array(_rounds(teams, wish.rounds))  # (rounds, folders, 2)
+    except EOFError as number:
+        sys.exit(f"{wish.folders[number.args[0]]}: its process ended.")
+    finally:
+        for team in teams:
+            team.communicate()
+    ratios = times / times[:, :1]
+    for folder, steps, ratio in zip(
+        wish.folders, times.swapaxes(0, 1), ratios.swapaxes(0, 1), strict=True
+    ):
+        print(f"{folder}: {_shown('median', steps[:, 0], ratio[:, 0])}; ", end="")
+        print(_shown("least", steps[:, 1], ratio[:, 1]))
+
+
+def _shown(what: str, steps: Array, ratios: Array) -> str:
+    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
+    spread = f"{middle:.3f} ({low:.3f} to {high:.3f})"
+    return f"{what} epochs {np.median(steps):.4g} µs, ratio {spread}"
 
 
 def _started(folder: Path, setting: tuple[str, ...]) -> subprocess.Popen[str]:
-    path = os.pathsep.join((str(folder / "src"), str(folder)))
+    path = os.pathsep.join((str(folder), str(ROOT)))
     return subprocess.Popen(
-        [sys.executable, __file__, WORK, *setting],
+        [sys.executable, "-m", "benchmarks.turns", WORK, *setting],
         env={**os.environ, "PYTHONPATH": path},
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def _round(teams: list[subprocess.Popen[str]], backwards: bool) -> list[float]:
-    """Microseconds of a step of each."""
-    found = {}
-    for number in (1, 0) if backwards else (0, 1):
-        team = teams[number]
-        assert team.stdin is not None
-        assert team.stdout is not None
-        print(file=team.stdin, flush=True)
-        found[number] = float(team.stdout.readline())
-    return [found[0], found[1]]
+def _rounds(teams: list[subprocess.Popen[str]], many: int) -> list[list[list[float]]]:
+    """Microseconds of a step of each, by a round's median epoch and its least."""
+    rng, order = random.Random(0), list(range(len(teams)))
+    found = []
+    for _ in range(many + 1):
+        times: list[list[float]] = [[]] * len(teams)
+        rng.shuffle(order)
+        for number in order:
+            team = teams[number]
+            assert team.stdin is not None
+            assert team.stdout is not None
+            with suppress(BrokenPipeError):
+                print(file=team.stdin, flush=True)
+            if not (line := team.stdout.readline()):
+                raise EOFError(number)
+            times[number] = [float(word) for word in line.split()]
+        found.append(times)
+    return found[1:]  # the first bears what is cold
 
 
-def _work(net: str, batch: str, optimizer: str) -> None:
-    """Train for about a tenth of a second, or three epochs, at each line that comes."""
-    # of the checkout that this process is for
-    from benchmarks.contenders.ours import native
-    from benchmarks.job import Given, Job
+def _work(net: str, batch: str, optimizer: str, seconds: str) -> None:
+    """Train for about so long, or three epochs, at each line that comes."""
+    from benchmarks.contenders.ours import Net  # loads the library of this process
+    from kokuban.run.vm import native
 
+    if native() is None:
+        sys.exit("There is no engine in this folder: NumPy would run, and no build.")
     job = Job(tuple(map(int, net.split("-"))), int(batch), optimizer)
-    ready = native(job, Given(job.weights(), *job.data()))
-    epochs = max(3, round(0.1 / (job.steps * (job.flop / 150e9 + 1e-6))))
-
-    def seconds(epochs: int) -> float:
-        began = time.perf_counter()
-        ready.train(epochs)
-        return time.perf_counter() - began
-
+    ours = Net(job, Given(job.weights(), *job.data()))
+    ours.begin()
+    a_second, besides = SPEED
+    epochs = round(float(seconds) / (job.steps * (job.flop / a_second + besides)))
     for _ in sys.stdin:
-        once = seconds(1)  # with what a call does once
-        print((seconds(1 + epochs) - once) / (epochs * job.steps) * 1e6, flush=True)
+        spent = np.array(ours.train(1 + max(3, epochs))["seconds"][1:]) / job.steps * 1e6
+        print(np.median(spent), spent.min(), flush=True)
 
 
 if __name__ == "__main__":

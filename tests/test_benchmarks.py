@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,6 +23,9 @@ from benchmarks.rounds import enough
 from benchmarks.steps import alone, require_agreement
 from benchmarks.team import Refused, Team
 from benchmarks.worker import Worker
+
+import kokuban
+from kokuban.run.vm import native
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
@@ -176,3 +180,33 @@ def test_a_long_first_call_does_not_decide_how_many_are_timed() -> None:
         return 100.0 if len(calls) == 1 else 0.001 * number
 
     assert enough(run, 1.0) == 1000
+
+
+def taking_turns(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmarks.turns", str(folder), str(folder)]
+    options = ["--net", "4-16-3", "--batch", "16", "--rounds", "2", "--seconds", "0.001"]
+    return subprocess.run(
+        [*command, *options], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+
+
+@pytest.mark.skipif(native() is None, reason="needs the engine")
+def test_builds_take_turns() -> None:
+    """The same one twice: each is timed, and the first's ratio to itself is 1."""
+    done = taking_turns(Path(kokuban.__file__).parents[1])
+    assert done.returncode == 0, done.stderr
+    figures = r"epochs ([\d.]+) µs, ratio ([\d.]+) \([\d.]+ to [\d.]+\)"
+    found = [re.findall(figures, line) for line in done.stdout.splitlines()]
+    assert [len(line) for line in found] == [2, 2]
+    assert all(float(time) > 0 for line in found for time, _ in line)
+    assert [ratio for _, ratio in found[0]] == ["1.000", "1.000"]
+
+
+def test_a_folder_without_the_engine_is_refused(tmp_path: Path) -> None:
+    package = Path(kokuban.__file__).parent
+    left_out = shutil.ignore_patterns("_native*", "__pycache__")
+    shutil.copytree(package, tmp_path / "kokuban", ignore=left_out)
+    done = taking_turns(tmp_path)
+    assert done.returncode == 1
+    assert "no engine" in done.stderr
+    assert f"{tmp_path}: its process ended" in done.stderr

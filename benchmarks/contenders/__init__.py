@@ -24,7 +24,7 @@ class Ready:
     """
 
     first: Callable[[int], list[float]]
-    train: Callable[[int], None]
+    train: Callable[[int], object]
     predict: Callable[[], object]
     prepares: bool = False
 
