@@ -38,6 +38,12 @@ constexpr int64_t kFetchingTiles = kPanel<T> / kFetched<T>;
 // Of a lambda: else sums pass through memory, and GCC leaves out calls that only fetch.
 #define KB_INLINED __attribute__((always_inline))
 
+// A number that the compiler knows.
+template <int64_t number>
+struct Constant {
+  constexpr operator int64_t() const { return number; }
+};
+
 template <class T>
 constexpr Layout kLayout{kLanes<T>, kPanel<T>};
 
@@ -174,9 +180,13 @@ void tile(const Operation<T>& op, const Batch& batch) {
       for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
         const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
         const T* from = at_panel(a, p) + op.row * w;
-        // of the next R rows, which are w·R numbers in a row, entry R·k
-        each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
-             [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
+        auto rows = [&](auto w) KB_INLINED {
+          // of the next R rows, which are w·R numbers in a row, entry R·k
+          each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
+               [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
+        };
+        if (w == kPanel<T>) rows(Constant<kPanel<T>>{});  // one address leads to all rows
+        else rows(w);
       }
     } else if constexpr (left == Left::taken_rows) {
       const T* from[R];
