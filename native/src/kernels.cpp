@@ -132,7 +132,7 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 // from `ahead` on (null: nothing) and the rows of A after its own into the second cache, and its
 // rows of C to write them.
 template <class T, int R, int V, Left left>
-void tile(const Operation<T>& op, const Batch& batch) {
+void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
   if (op.c != nullptr) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
@@ -191,12 +191,16 @@ void tile(const Operation<T>& op, const Batch& batch) {
     } else if constexpr (left == Left::taken_rows) {
       const T* from[R];
       KB_UNROLLED for (int i = 0; i < R; ++i)
-        from[i] = a.taken + batch.order[op.row + i] * a.cols + op.a_step;
+        from[i] = a.taken[op.row + i] + op.a_step;
       each(op.depth, [](int64_t) {},
            [&](int64_t k) { return [&from, k](int i) { return from[i][k]; }; });
     } else if constexpr (left == Left::taken_columns) {
-      const int64_t* const order = batch.order + op.a_step;
-      auto sample = [&](int64_t k) { return a.taken + order[k] * a.cols + op.row; };
+      const T* const* const from = a.taken + op.a_step;
+      auto sample = [&](int64_t k) {
+        const T* x = from[k] + op.row;
+        asm("" : "+r"(x));  // else GCC adds op.row to each entry's place, in a register apiece
+        return x;
+      };
       auto later = [&](int64_t k) { return sample(least(k + kSamplesAhead, op.depth - 1)); };
       each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
            [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
@@ -746,13 +750,13 @@ void turn_in(const Operation<T>& op, const Batch&) {
 
 // The same from rows of the data, where `matrix` says that they are read.
 template <class T>
-void turn_taken(const Operation<T>& op, const Batch& batch) {
+void turn_taken(const Operation<T>& op, const Batch&) {
   constexpr int64_t n = kLanes<T>;
   const Matrix<T>& a = *op.matrix;
   T last[n] = {};
   for (int64_t i = 0; i < op.rows; i += n) {
     auto row = [&](int64_t k) {
-      const T* from = a.taken + batch.order[op.row + i + k] * a.cols;
+      const T* from = a.taken[op.row + i + k];
       if (from + n <= a.taken_end) return from;  // what is read beyond the row counts nothing
       memcpy(last, from, sizeof(T) * static_cast<size_t>(a.cols));
       return static_cast<const T*>(last);
@@ -1193,13 +1197,18 @@ template <int cache>
   }
 }
 
-// Row i of C is row order[i] of the row-major data, C.cols wide, unless they are read in place.
-// Unless rows were fetched before by others, that of row i + `ahead` is fetched meanwhile.
+// Row i of C is row order[i] of the row-major data, C.cols wide; where rows are read in place, C
+// says where it begins. Unless rows were fetched before by others, that of row i + `ahead` is
+// fetched meanwhile.
 template <class T, bool fetched>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
-  if (c.taken != nullptr) return;
+  if (c.taken != nullptr) {
+    for (int64_t i = op.row; i < op.row + op.rows; ++i)
+      c.taken[i] = call.data + batch.order[i] * c.cols;
+    return;
+  }
   const int64_t bytes = c.cols * static_cast<int64_t>(sizeof(T)), last = panels(c) - 1;
   const int64_t rest = c.cols - last * kPanel<T>, rest_width = width(c, last);
   T* const rest_at = at_panel(c, last);

@@ -596,7 +596,7 @@ Matrix<T> Plan<T>::matrix(int id) const {
   Matrix<T> m{base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
   if (in_place(id)) {
     const Source& from = sources_[sources_of_[id]];
-    m.taken = from.data;
+    m.taken = reinterpret_cast<const T**>(m.data);
     m.taken_end = from.data + from.rows * from.cols;
   }
   return m;
@@ -794,9 +794,6 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     std::vector<size_t> takes, products;
     int64_t rows = 0, bytes = 0;
   };
-  auto is_in_place = [](const Operation<T>& op) {  // so that nothing is to be taken
-    return op.call != nullptr && op.call->results[0].taken != nullptr;
-  };
   int64_t numbers = 0;
   for (const Source& source : sources_) numbers += source.rows * source.cols;
   const bool near = numbers * static_cast<int64_t>(sizeof(T)) <= kNear;
@@ -845,7 +842,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
       stop->at = static_cast<int64_t>(noted.operations.size());
       once = k + static_cast<size_t>(stop->once);
     }
-    if (k < old.size() && !is_in_place(old[k])) noted.operations.push_back(old[k]);
+    if (k < old.size()) noted.operations.push_back(old[k]);
   }
 }
 
