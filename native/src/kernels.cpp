@@ -23,16 +23,20 @@ constexpr int kPanel = kVectors * kLanes<T>;
 constexpr int kRows = 6;
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
-// A tile that goes through a long part of B, kLong rows or more, fetches meanwhile what comes
+// A tile that goes through a long part of B, more than kLong bytes, fetches meanwhile what comes
 // next, a line of B with every two rows, and little by little the next tile's rows of A and its own
 // of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel. Of
 // samples in the rows of A it fetches that of so many later.
-constexpr int64_t kLong = 128;
+constexpr int64_t kLong = 1 << 13;
 constexpr int64_t kSamplesAhead = 16;
 template <class T>
 constexpr int64_t kFetched = kLine<T> / 2;  // of B, with a row
 template <class T>
 constexpr int64_t kFetchingTiles = kPanel<T> / kFetched<T>;
+template <class T>
+inline bool is_long(int64_t rows, int64_t width) {
+  return rows * width * static_cast<int64_t>(sizeof(T)) > kLong;
+}
 // Loops over registers: unrolled early, or their arrays pass through memory.
 #define KB_UNROLLED _Pragma("GCC unroll 16")
 // Of a lambda: else sums pass through memory, and GCC leaves out calls that only fetch.
@@ -128,10 +132,10 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
 // A is `matrix`, read as `left` says, from its column a_step on. Rows of the panels
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
-// it does not depend on R, on threads or on the batch. Meanwhile a long tile fetches what lies
-// from `ahead` on (null: nothing) and the rows of A after its own into the second cache, and its
-// rows of C to write them.
-template <class T, int R, int V, Left left>
+// it does not depend on R, on threads or on the batch. Meanwhile a tile that `fetches` does so with
+// what lies from `ahead` on (null: nothing) and the rows of A after its own, into the second cache,
+// and its rows of C to write them.
+template <class T, int R, int V, Left left, bool fetches>
 void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
   if (op.c != nullptr) {
@@ -145,76 +149,70 @@ void tile(const Operation<T>& op, const Batch&) {
   constexpr int64_t bw = V * kLanes<T>;
   const Matrix<T>& a = *op.matrix;
   const T* b = op.b;
-  auto products = [&]<bool fetches>() KB_INLINED {
-    auto add = [&](auto entry) KB_INLINED {  // the product of a column of R entries and a row of B
-      vec<T> line[V];
-      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
-      KB_UNROLLED for (int i = 0; i < R; ++i) {
-        const vec<T> x = all<T>(entry(i));
-        KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
-      }
-      b += bw;
-    };
-    const T* next = op.ahead != nullptr ? op.ahead : op.y;
-    const int64_t next_step = op.ahead != nullptr ? 2 * kFetched<T> : 0;
-    const char* own = reinterpret_cast<const char*>(op.y);
-    const int64_t own_step = 2 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
-    // The products of `many` columns of A; those that fetch two by two, since lines are fetched
-    // once for both. `of_a(k)` fetches what column k of A is followed by.
-    auto each = [&](int64_t many, auto of_a, auto column) KB_INLINED {
-      int64_t k = 0;
-      if constexpr (fetches)
-        for (; k + 2 <= many; k += 2) {
-          __builtin_prefetch(next, 0, 2);
-          next += next_step;
-          __builtin_prefetch(own, 1, 3);
-          own += own_step;
-          of_a(k);
-          add(column(k));
-          of_a(k + 1);
-          add(column(k + 1));
-        }
-      for (; k < many; ++k) add(column(k));
-    };
-    if constexpr (left == Left::rows) {
-      for (int64_t p = op.a_step / kPanel<T>, done = 0; done < op.depth; ++p, done += kPanel<T>) {
-        const int64_t w = width(a, p), many = least(kPanel<T>, op.depth - done);
-        const T* from = at_panel(a, p) + op.row * w;
-        auto rows = [&](auto w) KB_INLINED {
-          // of the next R rows, which are w·R numbers in a row, entry R·k
-          each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
-               [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
-        };
-        if (w == kPanel<T>) rows(Constant<kPanel<T>>{});  // one address leads to all rows
-        else rows(w);
-      }
-    } else if constexpr (left == Left::taken_rows) {
-      const T* from[R];
-      KB_UNROLLED for (int i = 0; i < R; ++i)
-        from[i] = a.taken[op.row + i] + op.a_step;
-      each(op.depth, [](int64_t) {},
-           [&](int64_t k) { return [&from, k](int i) { return from[i][k]; }; });
-    } else if constexpr (left == Left::taken_columns) {
-      const T* const* const from = a.taken + op.a_step;
-      auto sample = [&](int64_t k) {
-        const T* x = from[k] + op.row;
-        asm("" : "+r"(x));  // else GCC adds op.row to each entry's place, in a register apiece
-        return x;
-      };
-      auto later = [&](int64_t k) { return sample(least(k + kSamplesAhead, op.depth - 1)); };
-      each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
-           [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
-    } else {
-      const int64_t p = op.row / kPanel<T>, w = width(a, p);
-      const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
-      auto later = [&](int64_t k) { return from + (k + kSamplesAhead) * w; };
-      each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
-           [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
+  auto add = [&](auto entry) KB_INLINED {  // the product of a column of R entries and a row of B
+    vec<T> line[V];
+    KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(b + v * kLanes<T>);
+    KB_UNROLLED for (int i = 0; i < R; ++i) {
+      const vec<T> x = all<T>(entry(i));
+      KB_UNROLLED for (int v = 0; v < V; ++v) sum[i][v] = fma(x, line[v], sum[i][v]);
     }
+    b += bw;
   };
-  constexpr bool whole_panel = V == kVectors;
-  if (op.depth >= kLong) products.template operator()<whole_panel>();
-  else products.template operator()<false>();
+  const T* next = op.ahead != nullptr ? op.ahead : op.y;
+  const int64_t next_step = op.ahead != nullptr ? 2 * kFetched<T> : 0;
+  const char* own = reinterpret_cast<const char*>(op.y);
+  const int64_t own_step = 2 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
+  // The products of `many` columns of A; those that fetch two by two, since lines are fetched
+  // once for both. `of_a(k)` fetches what column k of A is followed by.
+  auto each = [&](auto many, auto of_a, auto column) KB_INLINED {
+    int64_t k = 0;
+    if constexpr (fetches)
+      for (; k + 2 <= many; k += 2) {
+        __builtin_prefetch(next, 0, 2);
+        next += next_step;
+        __builtin_prefetch(own, 1, 3);
+        own += own_step;
+        of_a(k);
+        add(column(k));
+        of_a(k + 1);
+        add(column(k + 1));
+      }
+    for (; k < many; ++k) add(column(k));
+  };
+  if constexpr (left == Left::rows) {
+    int64_t p = op.a_step / kPanel<T>, rest = op.depth;
+    auto panel = [&](auto many, auto w) KB_INLINED {
+      const T* from = at_panel(a, p) + op.row * w;
+      // of the next R rows, which are w·R numbers in a row, entry R·k
+      each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
+           [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
+    };
+    constexpr Constant<kPanel<T>> full;  // one address leads to all rows then
+    for (; rest >= full; rest -= full, ++p) panel(full, full);
+    if (rest > 0) panel(rest, width(a, p));
+  } else if constexpr (left == Left::taken_rows) {
+    const T* from[R];
+    KB_UNROLLED for (int i = 0; i < R; ++i)
+      from[i] = a.taken[op.row + i] + op.a_step;
+    each(op.depth, [](int64_t) {},
+         [&](int64_t k) { return [&from, k](int i) { return from[i][k]; }; });
+  } else if constexpr (left == Left::taken_columns) {
+    const T* const* const from = a.taken + op.a_step;
+    auto sample = [&](int64_t k) {
+      const T* x = from[k] + op.row;
+      asm("" : "+r"(x));  // else GCC adds op.row to each entry's place, in a register apiece
+      return x;
+    };
+    auto later = [&](int64_t k) { return sample(least(k + kSamplesAhead, op.depth - 1)); };
+    each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
+         [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
+  } else {
+    const int64_t p = op.row / kPanel<T>, w = width(a, p);
+    const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
+    auto later = [&](int64_t k) { return from + (k + kSamplesAhead) * w; };
+    each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
+         [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
+  }
   finish<T, R, V, left>(op, sum);
 }
 
@@ -253,38 +251,40 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
   finish<T, R, V, Left::few_columns>(op, sum);
 }
 
-template <class T, int R, int V, Left left>
+template <class T, int R, int V, Left left, bool fetches>
 constexpr auto tile_for() {
   if constexpr (left == Left::few_columns) return tile_of_few<T, R, V>;
-  else return tile<T, R, V, left>;
+  else return tile<T, R, V, left, fetches>;
 }
 
 // The tiles of V vectors by their number of rows.
-template <class T, int V, Left left>
+template <class T, int V, Left left, bool fetches>
 struct Tiles {
   using Function = void (*)(const Operation<T>&, const Batch&);
   Function of[kMostTileRows] = {};
   template <int R>
   constexpr void fill() {
-    of[R - 1] = tile_for<T, R, V, left>();
+    of[R - 1] = tile_for<T, R, V, left, fetches>();
     if constexpr (R > 1) fill<R - 1>();
   }
   constexpr Tiles() { fill<tile_rows(V)>(); }
 };
-template <class T, int V, Left left>
-constexpr Tiles<T, V, left> kTiles{};
+template <class T, int V, Left left, bool fetches>
+constexpr Tiles<T, V, left, fetches> kTiles{};
 
 // `rows` rows of one panel of C from `row`, in tiles of nearly the same height. The first
 // `ahead_tiles` of them fetch what comes next, each a part.
 template <class T, int V, Left kind>
 inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
+  const auto* const of = is_long<T>(op.depth, op.cols) ? kTiles<T, V, kind, true>.of
+                                                       : kTiles<T, V, kind, false>.of;
   while (op.rows > 0) {
     int64_t left = op.rows;
     if (kind == Left::columns || kind == Left::few_columns)  // a tile reads one panel of A
       left = least(left, kPanel<T> - op.row % kPanel<T>);
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
-      op.run = kTiles<T, V, kind>.of[tall - 1];
+      op.run = of[tall - 1];
       perform(desk, op);
       op.y += tall * op.cols;
       op.a += op.a == nullptr ? 0 : tall * op.cols;
@@ -1037,7 +1037,7 @@ inline void feed(const Work<T>& work, int64_t q) {
       }
     }
     const int64_t tiles = (work.chunk.row - work.chunk.begin) / kRows;  // before, at least
-    if (!packed && op.depth >= kLong && tiles < kFetchingTiles<T> && q + 1 < panels(b)) {
+    if (!packed && is_long<T>(op.depth, w) && tiles < kFetchingTiles<T> && q + 1 < panels(b)) {
       op.ahead = at_panel(b, q + 1) + tiles * op.depth * kFetched<T>;
       op.ahead_tiles = kFetchingTiles<T> - tiles;
     }
