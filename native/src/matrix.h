@@ -18,8 +18,8 @@ struct Matrix {
   // next one. Of all others 1 and null.
   double filled = 1;
   uint64_t* marks = nullptr;
-  // Of rows that are read where they lie in the data, and not taken: where each begins, which
-  // `data` holds in place of the rows; and where the data end.
+  // Of rows that are read where they lie in the data, and not taken: where each begins, and where
+  // the data end.
   const T **taken = nullptr, *taken_end = nullptr;
 };
 constexpr int64_t kMarked = 64;

@@ -501,6 +501,12 @@ void Plan<T>::prepare() {
     }
   Program<T>& program = programs_[1 - current_];
   program = Program<T>();
+  for (size_t id = 0; id < buffers_.size(); ++id)
+    if (in_place(static_cast<int>(id)) && begins_[id] == nullptr) {
+      begins_[id] = std::make_unique<const T*[]>(static_cast<size_t>(most_rows_));
+      // where a plan reads rows before it takes them, these are rows of the data too
+      std::fill_n(begins_[id].get(), most_rows_, sources_[sources_of_[id]].data);
+    }
   program.calls = std::vector<Ready<T>>(code_.size());
   for (size_t k = 0; k < code_.size(); ++k) make_ready(code_[k], program.calls[k]);
   program.batch_rows = batch_rows_;
@@ -558,6 +564,7 @@ void Plan<T>::mark(int id, double filled) {
 template <class T>
 void Plan<T>::find_readable() {
   sources_of_.assign(buffers_.size(), -1);
+  begins_.resize(buffers_.size());
   for (const Instruction& item : code_)
     for (int id : item.results)
       sources_of_[id] = item.code == Code::take ? static_cast<int>(item.ints[0]) : -1;
@@ -596,7 +603,7 @@ Matrix<T> Plan<T>::matrix(int id) const {
   Matrix<T> m{base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
   if (in_place(id)) {
     const Source& from = sources_[sources_of_[id]];
-    m.taken = reinterpret_cast<const T**>(m.data);
+    m.taken = begins_[id].get();
     m.taken_end = from.data + from.rows * from.cols;
   }
   return m;
@@ -610,6 +617,7 @@ void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
   if (old.data == data && old.rows == rows && old.cols == cols) return;
   const double filled = filled_share(data, rows, cols);
   sources_[number] = {data, rows, cols};
+  for (auto& begins : begins_) begins.reset();
   for (const Instruction& item : code_)
     if (item.code == Code::take && item.ints[0] == number) mark(item.results[0], filled);
   source_rows_ = rows;

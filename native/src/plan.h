@@ -171,6 +171,7 @@ class Plan {
   std::vector<Source> sources_;
   std::vector<Marks> marks_;  // of the buffers
   std::vector<int> sources_of_;  // of the buffers whose rows could be read in place, or -1
+  std::vector<std::unique_ptr<const T*[]>> begins_;  // of rows in the data, for buffers so read
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data
