@@ -64,6 +64,14 @@ def test_images_with_and_without_labels(run: Any, models: Path) -> None:
     assert "not scored: no labels are given" in alone.err
 
 
+def test_a_table_is_no_images(run: Any, models: Path) -> None:
+    done = run("predict", f"{models}/images.safetensors", f"{models}/flowers.csv")
+    assert done.code != 0
+    assert done.out == ""
+    assert "flowers.csv: starts with the bytes" in done.err
+    assert "was trained on images: give an IDX file of images" in done.err
+
+
 def test_the_scale_of_the_pixels_is_kept(run: Any, models: Path) -> None:
     raw = kb.load(models / "images.safetensors")
     from kokuban.train.data import read_idx_pair

@@ -308,19 +308,25 @@ class ImageCoding(Coding):
         self, files: Sequence[str], separator: str | None, encoding: str | None
     ) -> Iterator[Rows]:
         """The rows of the bundled digits, or of IDX files: images, and maybe labels."""
-        if list(files) == [DIGITS]:
-            x, labels = digits()
-        elif len(files) == 2:
-            x, labels = read_idx_pair(files[0], files[1])
-            x = levels_of(x)
-        elif len(files) == 1:
-            yield Rows(self._scaled(_images(files[0])), None, "no labels are given.")
-            return
-        else:
+        if len(files) > 2:
             raise SettingError(
                 f"The model reads images, and maybe labels; {len(files)} files are given."
             )
-        yield self.rows(x, labels)
+        try:
+            yield self._read(files)
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"{error} The model was trained on images: give an IDX file of images, "
+                f"and maybe one of their labels, or {DIGITS}."
+            ) from error
+
+    def _read(self, files: Sequence[str]) -> Rows:
+        if list(files) == [DIGITS]:
+            return self.rows(*digits())
+        if len(files) == 1:
+            return Rows(self._scaled(_images(files[0])), None, "no labels are given.")
+        x, labels = read_idx_pair(files[0], files[1])
+        return self.rows(levels_of(x), labels)
 
     def rows(self, x: Matrix, labels: NDArray[np.int64]) -> Rows:
         """The rows of images in their own grey levels."""
