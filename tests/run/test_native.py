@@ -284,6 +284,28 @@ def test_data_at_any_address() -> None:
     assert all(np.array_equal(found[0][s], found[1][s]) for s in found[0])
 
 
+def test_rows_are_those_of_the_data_given_last() -> None:
+    """Each time in an array of its own, with the one before gone."""
+    x, t, w = kb.input("X", ("N", 5)), kb.target("T", ("N", 2)), kb.parameter("W", (5, 2))
+    loss = kb.mse(x @ w, t)
+    (slope,) = grad(loss, [w])
+    machine = Machine(lower([loss], [x, t], {w: w - 0.1 * slope}, 4), np.float64, 4)
+    rng = np.random.default_rng(0)
+    for rows in (12, 8, 400):
+        data, targets = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 2))
+        order = rng.permutation(rows)
+        expected = np.ones((5, 2))
+        for batch in order.reshape(-1, 4):
+            y = data[batch] @ expected
+            expected = expected - 0.1 * data[batch].T @ (y - targets[batch]) * 2 / y.size
+        machine.set({w: np.ones((5, 2))})
+        machine.sources([data, targets])
+        steps = rows // 4
+        settings = (kb.parameter("rate", (1, 1)), kb.parameter("step", (1, 1)), loss)
+        machine.steps(order, 4, (0, steps), np.ones(steps), 0, 0, settings, 60.0, 0.0)
+        np.testing.assert_allclose(machine.get([w])[w], expected, rtol=1e-9)
+
+
 # ---------------------------------------------------------------- threads
 
 
