@@ -329,18 +329,23 @@ class _Closed(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
-def test_latex_compiles(tmp_path: Path) -> None:
-    for form in FORMS:
-        text = derived(NETS["tied"], form=form).latex(document=True)
-        (tmp_path / "page.tex").write_text(text, encoding="utf-8")
-        ran = subprocess.run(
-            ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-        )
-        assert ran.returncode == 0, ran.stdout[-800:]
+@pytest.mark.parametrize(("lang", "engine"), [("en", "pdflatex"), ("ja", "uplatex")])
+def test_latex_compiles(lang: str, engine: str, tmp_path: Path) -> None:
+    if shutil.which(engine) is None:
+        pytest.skip(f"no {engine} here")
+    for net in ("classification", "tied"):
+        for form in FORMS:
+            text = derived(NETS[net], form=form, lang=lang).latex(document=True)
+            (tmp_path / "page.tex").write_text(text, encoding="utf-8")
+            ran = subprocess.run(
+                [engine, "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+                cwd=tmp_path,
+                capture_output=True,
+                check=False,
+            )
+            assert ran.returncode == 0, ran.stdout[-800:]
+            assert b"Missing character" not in ran.stdout
+            assert b"Overfull" not in ran.stdout
 
 
 def test_pictures() -> None:

@@ -67,7 +67,10 @@ def aligned(page: Page) -> str:
 
 
 def latex(page: Page, document: bool = False) -> str:
-    """The page in LaTeX: display formulas and paragraphs, needing amsmath only."""
+    """The page in LaTeX: display formulas and paragraphs, needing amsmath only.
+
+    As a document it needs geometry too, and in Japanese what `latex_document` says.
+    """
     out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par"]
     out += [latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
@@ -83,13 +86,25 @@ def latex(page: Page, document: bool = False) -> str:
     body = "\n".join(out) + "\n"
     if not document:
         return body
-    extra = JAPANESE if page.lang == "ja" else ""
-    head = "\\documentclass{article}\n\\usepackage{amsmath}\n"
-    head += "\\clubpenalty=10000 \\displaywidowpenalty=10000\n"  # a step stays together
-    return f"{head}{extra}\\begin{{document}}\n{body}\\end{{document}}\n"
+    return latex_document(body, page.lang)
 
 
-# upLaTeX sets Japanese by itself; the two other engines need a package each.
+def latex_document(body: str, lang: str) -> str:
+    """A LaTeX file to print; needs amsmath and geometry.
+
+    In Japanese it needs one of: upLaTeX, which sets it by itself; LuaLaTeX with
+    luatexja; pdfLaTeX with CJKutf8.
+    """
+    return (
+        "\\documentclass[a4paper]{article}\n\\usepackage{amsmath}\n"
+        "\\usepackage[margin=20mm]{geometry}\n"
+        f"{JAPANESE if lang == 'ja' else ''}"
+        "\\setlength{\\parindent}{0pt}\n"
+        "\\clubpenalty=10000 \\displaywidowpenalty=10000\n"  # a step stays together
+        f"\\begin{{document}}\n{body}\\end{{document}}\n"
+    )
+
+
 JAPANESE = r"""\usepackage{iftex}
 \ifLuaTeX\usepackage{luatexja}\fi
 \ifPDFTeX\usepackage{CJKutf8}

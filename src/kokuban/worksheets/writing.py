@@ -134,18 +134,9 @@ def _html_symbol(a: Box, b: Box) -> str:
 
 
 def latex(several: Sequence[Worksheet], key: bool = False) -> str:
-    """Worksheets as one LaTeX file that needs amsmath and geometry.
-
-    In Japanese it needs one of: upLaTeX; LuaLaTeX with luatexja; pdfLaTeX with CJKutf8.
-    """
-    extra = pages.JAPANESE if several[0].sheet.lang == "ja" else ""
+    """Worksheets as one LaTeX file; what it needs is said at `latex_document`."""
     bodies = "\n\\clearpage\n".join(_latex_sheet(made, key) for made in several)
-    return (
-        "\\documentclass[a4paper]{article}\n\\usepackage{amsmath}\n"
-        "\\usepackage[margin=20mm]{geometry}\n"
-        f"{extra}\\setlength{{\\parindent}}{{0pt}}\n"
-        f"\\begin{{document}}\n{bodies}\n\\end{{document}}\n"
-    )
+    return pages.latex_document(f"{bodies}\n", several[0].sheet.lang)
 
 
 def _latex_sheet(made: Worksheet, key: bool) -> str:
