@@ -26,6 +26,10 @@ _SPECIAL = {c: f"\\{c}" for c in "#$%&_{}"} | {
     "^": r"\textasciicircum{}",
     "~": r"\textasciitilde{}",
 }
+_RAISED = {"ᵀ": r"\top", "²": "2", "⁻": "-", "ˣ": "x", "ᵘ": "u"}
+_IN_WORDS = {c: f"${formula.strip()}$" for c, formula in _COMMANDS.items()}
+_IN_WORDS |= {c: f"$^{{{formula}}}$" for c, formula in _RAISED.items()}
+_IN_WORDS |= {"Σ": r"$\sum$", "±": r"$\pm$"}
 
 
 def latex(box: Box) -> str:
@@ -72,7 +76,9 @@ def _text(box: Text) -> str:
         if all(c in _COMMANDS or c.isascii() for c in text):
             return rf"\mathit{{{escaped(text)}}}" if text.isascii() else _letters(text)
         return rf"\text{{{escaped(text)}}}"
-    return text if kind != "name" or text.isascii() else rf"\text{{{text}}}"
+    if kind == "name" and not text.isascii():
+        return rf"\text{{{text}}}"
+    return _letters(text).strip()  # 0.26596…, too
 
 
 def _struck(formula: str) -> str:
@@ -88,6 +94,11 @@ def _letters(text: str) -> str:
 def escaped(text: str) -> str:
     """Plain text with LaTeX's special characters escaped."""
     return "".join(_SPECIAL.get(c, c) for c in text)
+
+
+def words(text: str) -> str:
+    """Plain text for a paragraph in LaTeX, with the signs in it that need math there."""
+    return "".join(_SPECIAL.get(c) or _IN_WORDS.get(c) or c for c in text)
 
 
 def _script(base: Box, lower: Box | None, upper: Box | None) -> str:

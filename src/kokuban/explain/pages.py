@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from kokuban.explain.latex import escaped, latex as in_latex
+from kokuban.explain.latex import escaped, latex as in_latex, words
 from kokuban.explain.layout import Struck, sign
 from kokuban.explain.mathml import mathml
 from kokuban.explain.page import Line, Page, Part, Prose
@@ -24,12 +24,12 @@ def _word(page: Page, key: str) -> str:
 
 def latex_prose(said: Prose) -> str:
     """A sentence in LaTeX."""
-    return "".join(escaped(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
+    return "".join(words(p) if isinstance(p, str) else f"${in_latex(p)}$" for p in said)
 
 
 def _latex_reason(said: Prose) -> str:
-    """A reason at the right of an equation, in a narrow column."""
-    return rf" &\quad& \parbox{{.3\linewidth}}{{\raggedright\small {latex_prose(said)}}}"
+    """A reason at the right margin, or below an equation that leaves it no room."""
+    return rf" \tag*{{\parbox{{.3\linewidth}}{{\raggedright\small {latex_prose(said)}}}}}"
 
 
 def _markdown_reason(said: Prose) -> str:
@@ -42,7 +42,7 @@ def _markdown_reason(said: Prose) -> str:
 
 
 def _aligned_line(line: Line, reason: Callable[[Prose], str]) -> str:
-    """One equation for `aligned`: the left side, &=, parts one below the other."""
+    """One equation, as `aligned` has it: left side, &=, parts one below the other."""
     rows = []
     for k, part in enumerate(line.parts):
         left = "" if k or line.left is None else in_latex(line.left)
@@ -56,8 +56,17 @@ def display(
     lines: Sequence[Line], reason: Callable[[Prose], str] = _markdown_reason
 ) -> str:
     """Equations one below the other, in an `aligned`."""
+    return _environment("aligned", lines, reason)
+
+
+def _equations(lines: Sequence[Line]) -> str:
+    """The same as a paragraph of a LaTeX document, which may go on on the next page."""
+    return _environment("align*", lines, _latex_reason)
+
+
+def _environment(name: str, lines: Sequence[Line], reason: Callable[[Prose], str]) -> str:
     inner = " \\\\\n".join(_aligned_line(line, reason) for line in lines)
-    return f"\\begin{{aligned}}\n{inner}\n\\end{{aligned}}"
+    return f"\\begin{{{name}}}\n{inner}\n\\end{{{name}}}"
 
 
 def aligned(page: Page) -> str:
@@ -71,17 +80,17 @@ def latex(page: Page, document: bool = False) -> str:
 
     As a document it needs geometry too, and in Japanese what `latex_document` says.
     """
-    out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par"]
+    out = [rf"\noindent\textbf{{{latex_prose(page.title)}}}\par\medskip"]
     out += [latex_prose(note) + r"\par" for note in page.notes]
     known = (f"{in_latex(a)}\\colon\\, {in_latex(b)}" for a, b in page.symbols)
     out += ["$" + r",\quad ".join(known) + "$", ""]
-    out += [f"\\[\n{display(page.forward, _latex_reason)}\n\\]"]
+    out += [_equations(page.forward)]
     for step in page.steps:
         reason = f": {latex_prose(step.reason)}" if step.reason else ""
-        out += ["", rf"\noindent\textbf{{{step.number}. {escaped(step.rule)}}}{reason}"]
-        out += [f"\\[\n{display(step.lines, _latex_reason)}\n\\]"]
+        out += ["", rf"\noindent\textbf{{{step.number}. {words(step.rule)}}}{reason}"]
+        out += [_equations(step.lines)]
         out += [latex_prose(step.checked) + r"\par"] if step.checked else []
-        out += [f"\\[\n{display([line], _latex_reason)}\n\\]" for line in step.struck]
+        out += [_equations([line]) for line in step.struck]
         out += [latex_prose(remark) + r"\par" for remark in step.remarks]
     body = "\n".join(out) + "\n"
     if not document:
@@ -101,6 +110,7 @@ def latex_document(body: str, lang: str) -> str:
         f"{JAPANESE if lang == 'ja' else ''}"
         "\\setlength{\\parindent}{0pt}\n"
         "\\clubpenalty=10000 \\displaywidowpenalty=10000\n"  # a step stays together
+        "\\allowdisplaybreaks[1]\n"  # unless it is longer than a page
         f"\\begin{{document}}\n{body}\\end{{document}}\n"
     )
 
