@@ -172,6 +172,7 @@ struct Call {
   bool whole = false;             // the program takes whole rows together
   bool turned = false;            // and its registers hold columns, not rows, as vectors
   int64_t blocks = 0;             // by columns: the blocks of rows that a panel is cut into
+  int64_t together = 0;           // matmul_ta: rows that go through all panels of B together
   int64_t tall = 0;               // numbers in a full register of the program
   const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major
   int64_t ahead = 0;              // take: how many rows ahead others are fetched

@@ -6,26 +6,13 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
 #include "instruction.h"
 #include "pool.h"
+#include "validate.h"
 
 namespace kb {
-
-// Why a plan or a value is refused.
-struct Refused : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// A buffer: its shape, the number of samples in the batch as -1, and the piece of memory
-// it lives in, which buffers share whose lives do not overlap.
-struct Buffer {
-  int64_t rows, cols;
-  int memory;
-};
 
 // A call, and what it points to.
 template <class T>
@@ -118,10 +105,6 @@ class Plan {
   bool in_place(int id) const;
   bool turns(const Instruction& item) const;
   T* allocated(size_t numbers);
-  void validate() const;
-  void validate_guard() const;
-  void validate_shapes(const Instruction& item) const;
-  void validate_program(const Instruction& item) const;
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   bool on_sums(const Ready<T>& call) const;

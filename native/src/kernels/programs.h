@@ -1,0 +1,336 @@
+// Instructions that end in programs, as operations.
+#pragma once
+#include "products.h"
+#include "rows.h"
+#include "turning.h"
+
+namespace kb::KB_ISA {
+
+// Panel `row` of Bᵀ, for B n×k: its k rows, `cols` wide.
+template <class T>
+void pack_transposed(const Operation<T>& op, const Batch&) {
+  constexpr int64_t n = kLanes<T>;
+  const Matrix<T>& b = *op.matrix;
+  const int64_t w = op.cols;
+  for (int64_t i = 0; i < b.cols; i += n)
+    for (int64_t j = 0; j < w; j += n) {
+      const int64_t row = op.row * kPanel<T> + j, from_step = width(b, i / kPanel<T>);
+      const T* const from = place_of(b, row, i);
+      T* const to = op.y + i * w + j;
+      const int64_t many = least(n, b.rows - row), last = least(n, b.cols - i);
+      if (many == n && last == n) transpose_block<T>(from, from_step, n, to, w, 0, n);
+      else transpose_block<T>(from, from_step, many, to, w, 0, last);
+    }
+}
+
+// A part of a frame that goes through a program together: panels `first` to `last`, `rows`
+// rows from `row`; `begin` is the first that the panels are gone through for. Registers hold
+// `most` rows of every panel.
+struct Chunk {
+  int64_t first, last, row, rows, most, begin;
+};
+
+template <class T>
+inline T* in_scratch(T* scratch, int64_t at, int64_t p, const Chunk& chunk) {
+  return scratch + at + (p - chunk.first) * kPanel<T> * chunk.most;
+}
+
+// Where a result, or a full argument, begins in panel p.
+template <class T>
+inline T* begin_of(const Where<T>& x, T* scratch, int64_t p, int64_t w, const Chunk& chunk) {
+  if (x.data != nullptr) return x.data + p * kPanel<T> * x.rows + chunk.row * w;
+  return in_scratch(scratch, x.at, p, chunk);
+}
+
+// A call under way on a part of its frame.
+template <class T>
+struct Work {
+  const Call<T>& call;
+  const Desk<T>& desk;
+  Chunk chunk;
+
+  using Function = void (*)(const Operation<T>&, const Batch&);
+
+  T* scratch() const { return desk.scratch; }
+  int64_t cols() const { return call.frame.cols; }
+  bool stored(const Where<T>& x) const { return x.data != nullptr; }
+
+  // Does the operation `run` on rows of the chunk.
+  void perform(Function run, T* y, const T* a, int64_t a_step, int64_t columns) const {
+    Operation<T> op;
+    op.run = run;
+    op.y = y;
+    op.a = a;
+    op.a_step = a_step;
+    op.rows = chunk.rows;
+    op.cols = columns;
+    KB_ISA::perform(desk, op);
+  }
+
+  // An argument of a step over the entries of panel p.
+  Entries<T> wide(const Where<T>& x, int64_t p, int64_t w) const {
+    switch (x.place) {
+      case Place::temporary:
+      case Place::full: return {begin_of(x, scratch(), p, w, chunk), 1};
+      case Place::row: return {in_scratch(scratch(), x.spread, p, chunk), 1};
+      case Place::scalar:
+      case Place::number: return {scratch() + x.spread, 0};
+      case Place::tall:
+      case Place::column: break;
+    }
+    T* to = in_scratch(scratch(), x.spread, p, chunk);
+    const bool tall = x.place == Place::tall;
+    const T* from = tall ? scratch() + x.at : x.data + chunk.row * kLanes<T>;
+    perform(spread_column<T>, to, from, tall ? 1 : kLanes<T>, w);
+    return {to, 1};
+  }
+
+  // An argument of a turned step.
+  Entries<T> turned(const Where<T>& x) const {
+    T* to = scratch() + x.spread;
+    const T* from = x.data + chunk.row * kLanes<T>;
+    switch (x.place) {
+      case Place::temporary: return {scratch() + x.at, 1};
+      case Place::row: return {to, 1};
+      case Place::scalar:
+      case Place::number: return {to, 0};
+      case Place::full: perform(turn_in<T>, to, from, 0, cols()); break;
+      case Place::tall: perform(turn_numbers<T>, to, scratch() + x.at, 0, cols()); break;
+      case Place::column: perform(turn_column<T>, to, from, 0, cols()); break;
+    }
+    return {to, 1};
+  }
+
+  // An argument of a step over numbers for each row, which registers hold side by side.
+  Entries<T> tall(const Where<T>& x) const {
+    if (x.place == Place::scalar || x.place == Place::number) return {scratch() + x.spread, 0};
+    if (x.place == Place::tall) return {scratch() + x.at, 1};
+    T* to = scratch() + x.spread;
+    move(to, 1, x.data + chunk.row * kLanes<T>, kLanes<T>);
+    return {to, 1};
+  }
+
+  void move(T* to, int64_t to_step, const T* from, int64_t from_step) const {
+    Operation<T> op;
+    op.run = move_numbers<T>;
+    op.y = to;
+    op.b_step = to_step;
+    op.a = from;
+    op.a_step = from_step;
+    op.rows = chunk.rows;
+    KB_ISA::perform(desk, op);
+  }
+
+  // A step over n entries; `of` gives its arguments.
+  template <class F>
+  void entries(const ReadyStep<T>& step, T* y, int64_t n, F of) const {
+    Operation<T> op;
+    const T** const from[] = {&op.a, &op.b, &op.c, &op.d};
+    int64_t* const steps[] = {&op.a_step, &op.b_step, &op.c_step, &op.d_step};
+    for (int k = 0; k < step.arity; ++k) {
+      const Entries<T> x = of(step.args[k]);
+      *from[k] = x.from;
+      *steps[k] = x.step;
+    }
+    op.run = kEntries<T>[static_cast<int>(step.micro)];
+    op.y = y;
+    op.cols = n;
+    op.value = step.value;
+    KB_ISA::perform(desk, op);
+  }
+
+  void wide_step(const ReadyStep<T>& step) const {
+    for (int64_t p = chunk.first; p < chunk.last; ++p) {
+      const int64_t w = width(call.frame, p);
+      entries(step, begin_of(step.to, scratch(), p, w, chunk), chunk.rows * w,
+              [&](const Where<T>& x) { return wide(x, p, w); });
+    }
+  }
+
+  void turned_step(const ReadyStep<T>& step) const {
+    constexpr int64_t n = kLanes<T>;
+    T* y = scratch() + (stored(step.to) ? step.to.spread : step.to.at);
+    entries(step, y, (chunk.rows + n - 1) / n * n * cols(),
+            [&](const Where<T>& x) { return turned(x); });
+    if (stored(step.to)) perform(turn_out<T>, step.to.data + chunk.row * n, y, 0, cols());
+  }
+
+  // A number for each row of X.
+  template <Micro what>
+  void row_step(const Where<T>& x, T* y) const {
+    if (call.turned) return perform(each_turned_row<T, what>, y, turned(x).from, 0, cols());
+    Operation<T> op;
+    op.run = each_row<T, what>;
+    op.y = y;
+    op.a = stored(x) ? x.data : scratch() + x.at;
+    op.a_step = kPanel<T> * (stored(x) ? x.rows : chunk.most);
+    op.row = stored(x) ? chunk.row : 0;
+    op.rows = chunk.rows;
+    op.cols = cols();
+    KB_ISA::perform(desk, op);
+  }
+
+  void tall_step(const ReadyStep<T>& step) const {
+    T* y = scratch() + (stored(step.to) ? step.to.spread : step.to.at);
+    if (step.micro == Micro::row_sum) row_step<Micro::row_sum>(step.args[0], y);
+    else if (step.micro == Micro::row_max) row_step<Micro::row_max>(step.args[0], y);
+    else if (step.micro == Micro::row_sum_of_squares)
+      row_step<Micro::row_sum_of_squares>(step.args[0], y);
+    else entries(step, y, chunk.rows, [&](const Where<T>& x) { return tall(x); });
+    if (stored(step.to)) move(step.to.data + chunk.row * kLanes<T>, kLanes<T>, y, 1);
+  }
+
+  // All steps over the chunk, whose entries stay in the first cache.
+  void steps() const {
+    for (const ReadyStep<T>& step : call.steps) {
+      if (step.tall) tall_step(step);
+      else if (call.turned) turned_step(step);
+      else wide_step(step);
+    }
+  }
+};
+
+// The product or sum of a chunk, in panel q.
+template <class T, Code code>
+inline void feed(const Work<T>& work, int64_t q) {
+  const Call<T>& call = work.call;
+  const int64_t w = width(call.frame, q);
+  const bool turns = call.turned && call.fed.data == nullptr;
+  Operation<T> op;
+  const Where<T>& to = call.first == nullptr ? call.fed : call.first->to;
+  op.y = turns ? work.scratch() + call.fed.spread : begin_of(to, work.scratch(), q, w, work.chunk);
+  op.matrix = &call.operands[0];
+  op.cols = w;
+  if constexpr (code == Code::sum_rows || code == Code::sum_all) {
+    op.run = code == Code::sum_rows ? add_rows<T> : add_all<T>;
+    op.row = q;
+    perform(work.desk, op);
+  } else {
+    const Matrix<T>& b = call.operands[1];
+    constexpr bool packed = code == Code::matmul_tb;
+    op.b = packed ? work.scratch() + call.packed : at_panel(b, q);
+    op.depth = packed ? b.cols : b.rows;
+    op.row = work.chunk.row;
+    op.rows = work.chunk.rows;
+    if (call.start != nullptr) {
+      op.c_step = call.start_each_row ? w : 0;
+      op.c = at_panel(*call.start, q) + work.chunk.row * op.c_step;
+    }
+    if (call.first != nullptr) {
+      const ReadyStep<T>& first = *call.first;
+      op.micro = first.micro;
+      for (int k = 0; k < first.arity; ++k) {
+        const Where<T>& x = first.args[k];
+        if (x.place == Place::full) op.a = work.wide(x, q, w).from;
+        if (x.place == Place::scalar || x.place == Place::number) op.d = work.wide(x, q, w).from;
+      }
+    }
+    const int64_t tiles = (work.chunk.row - work.chunk.begin) / kRows;  // before, at least
+    if (!packed && is_long<T>(op.depth, w) && tiles < kFetchingTiles<T> && q + 1 < panels(b)) {
+      op.ahead = at_panel(b, q + 1) + tiles * op.depth * kFetched<T>;
+      op.ahead_tiles = kFetchingTiles<T> - tiles;
+    }
+    product<T, code == Code::matmul_ta>(work.desk, op);
+  }
+  if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
+                          work.scratch() + call.fed.spread, 0, work.cols());
+}
+
+// The numbers that a program takes, each repeated in a vector.
+template <class T>
+void spread_numbers(const Call<T>& call, const Desk<T>& desk) {
+  for (const Where<T>& x : call.numbers) {
+    Operation<T> op;
+    op.run = spread_number<T>;
+    op.y = desk.scratch + x.spread;
+    op.a = x.data;
+    op.value = x.number;
+    perform(desk, op);
+  }
+}
+
+// Panels `first` to `last` of rows lo to hi.
+template <class T, Code code>
+void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t last, int64_t lo,
+               int64_t hi) {
+  T* const scratch = desk.scratch;
+  const int64_t step = call.whole ? last - first : 1;
+  const Where<T>& fed = call.first == nullptr ? call.fed : call.first->to;
+  const bool direct = code != Code::entries && call.steps.many == 0 && fed.data != nullptr;
+  for (int64_t p = first; p < last; p += step) {
+    Work<T> work{call, desk, {p, p + step, lo, 0, 0, lo}};
+    Chunk& chunk = work.chunk;
+    int64_t wide = 0;
+    for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
+    chunk.most = hi - lo;
+    if (!direct && chunk.most * wide > call.tall) {  // it passes through registers
+      const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
+      chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
+      if (call.turned) chunk.most = (chunk.most + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+    }
+    chunk.rows = chunk.most;
+    for (const Where<T>& x : call.rows)
+      if (call.turned) work.perform(turn_row<T>, scratch + x.spread, x.data, 0, work.cols());
+      else
+        for (int64_t q = chunk.first; q < chunk.last; ++q)
+          work.perform(spread_row<T>, in_scratch(scratch, x.spread, q, chunk),
+                       x.data + q * kPanel<T>, 0, width(call.frame, q));
+    if constexpr (code == Code::matmul_tb) {
+      Operation<T> op;
+      op.run = pack_transposed<T>;
+      op.y = scratch + call.packed;
+      op.matrix = &call.operands[1];
+      op.row = p;
+      op.cols = width(call.frame, p);
+      perform(desk, op);
+    }
+    for (; chunk.row < hi; chunk.row += chunk.rows) {
+      chunk.rows = least(chunk.most, hi - chunk.row);
+      for (const Where<T>& x : call.turns) {
+        Operation<T> op;
+        op.run = x.matrix->taken != nullptr ? turn_taken<T> : turn_in<T>;
+        op.y = scratch + x.at;
+        op.a = x.data + chunk.row * kLanes<T>;
+        op.matrix = x.matrix;
+        op.row = chunk.row;
+        op.rows = chunk.rows;
+        op.cols = work.cols();
+        perform(desk, op);
+      }
+      if constexpr (code != Code::entries)
+        for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
+      work.steps();
+    }
+  }
+}
+
+// Lets a product or sum flow into the instruction's program, chunk by chunk of its frame
+// m×n: by panels and some rows, or by whole rows. Operands: see instruction.h.
+template <class T, Code code>
+void program(const Call<T>& call, const Desk<T>& desk, int64_t lo, int64_t hi) {
+  spread_numbers(call, desk);
+  if (call.blocks > 0) {
+    for (int64_t at = lo, next; at < hi; at = next) {
+      const int64_t p = at / call.blocks, begin = p * call.blocks;
+      next = least(hi, begin + call.blocks);
+      panels_of<T, code>(call, desk, p, p + 1, (at - begin) * call.frame.rows / call.blocks,
+                         (next - begin) * call.frame.rows / call.blocks);
+    }
+    return;
+  }
+  // Of Xᵀ Δ some rows take all panels of Δ, while their columns of X are in the cache.
+  const int64_t some = call.together > 0 ? call.together : hi;
+  for (int64_t from = lo, to; from < hi; from = to) {
+    to = least(hi, (from / some + 1) * some);
+    panels_of<T, code>(call, desk, 0, panels(call.frame), from, to);
+  }
+}
+
+template <class T>
+void transposed_panels(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t last,
+                       int64_t lo, int64_t hi) {
+  spread_numbers(call, desk);
+  panels_of<T, Code::matmul_tb>(call, desk, first, last, lo, hi);
+}
+
+}  // namespace kb::KB_ISA
