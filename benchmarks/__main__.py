@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import CONTENDERS, OURS, Contender
 from benchmarks.digits import digits
 from benchmarks.drop_in import drop_in, section
+from benchmarks.instructions import SETTINGS
 from benchmarks.job import RATES, Job
 from benchmarks.plot import draw
 from benchmarks.rounds import say
@@ -52,6 +54,7 @@ class Plan:
     contenders: Sequence[Contender]
     rounds: int
     seconds: float
+    isa: str | None
     out: Path | None
     command: str
 
@@ -61,7 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plan = planned(sys.argv[1:] if arguments is None else arguments)
     if plan.out is not None:
         plan.out.mkdir(parents=True, exist_ok=True)
-    with Ceiling() as ceiling:
+    if plan.isa is not None:
+        os.environ.update(SETTINGS[plan.isa])  # the contenders' processes inherit it
+    with Ceiling(plan.isa) as ceiling:
         texts = []
         for text in sections(plan, ceiling):
             print(text, flush=True)
@@ -78,7 +83,7 @@ def planned(arguments: Sequence[str]) -> Plan:
     nets = [BY_NET[name] for name in only if name in BY_NET]
     parts = [p for p in PARTS if p in only or (p == "steps" and nets)]
     peers = PEERS if wish.peers is None else wish.peers
-    whole = not wish.quick and wish.only is None and wish.peers is None
+    whole = not (wish.quick or wish.only or wish.isa) and wish.peers is None
     return Plan(
         parts,
         [
@@ -90,6 +95,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         _installed([OURS, *(c for name, c in PEERS.items() if name in peers)]),
         wish.rounds or (2 if wish.quick else 5),
         0.02 if wish.quick else 0.2,
+        wish.isa,
         wish.out or (ROOT / "docs" if whole else None),
         shlex.join(["python", "-m", "benchmarks", *arguments]),
     )
@@ -104,12 +110,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     add("--only", nargs="+", choices=choices, help="these parts, or steps of these nets")
     peers = ", ".join(PEERS)
     add("--peers", nargs="*", metavar="NAME", help=f"of {peers}; without a name none")
+    add("--isa", choices=SETTINGS, help="instructions that all are held to")
     add(
         "--out",
         type=Path,
         metavar="FOLDER",
         help="where benchmarks.md and benchmarks.svg go; by default docs for the whole, "
-        "and nowhere with --quick, --only or --peers",
+        "and nowhere with --quick, --only, --peers or --isa",
     )
     wish = parser.parse_args(arguments)
     if unknown := set(wish.peers or ()) - set(PEERS):

@@ -10,10 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 
+from benchmarks.instructions import COMPILED
 from benchmarks.team import environment
 
 SOURCE = Path(__file__).with_suffix(".cpp")
-FLAGS = ("-O2", "-march=native", "-ffp-contract=fast", "-std=c++20", "-pthread", "-w")
+FLAGS = ("-O2", "-ffp-contract=fast", "-std=c++20", "-pthread", "-w")
 SECONDS = 0.05
 PRODUCT = """
 import sys, time, numpy as np
@@ -29,11 +30,12 @@ print(2 * side**3 / best / 1e9)
 
 
 class Ceiling:
-    """Measures in processes of its own; `name` says what."""
+    """Measures in processes of its own; `name` says what, `isa` by what instructions."""
 
-    def __init__(self) -> None:
+    def __init__(self, isa: str | None = None) -> None:
+        self.isa = isa
         self._folder = TemporaryDirectory()
-        self._loop = _compiled(Path(self._folder.name) / "ceiling")
+        self._loop = _compiled(Path(self._folder.name) / "ceiling", COMPILED[isa])
         self.name = (
             "a loop of multiply-adds in registers"
             if self._loop
@@ -68,11 +70,11 @@ class Ceiling:
         self._folder.cleanup()
 
 
-def _compiled(program: Path) -> Path | None:
+def _compiled(program: Path, machine: str) -> Path | None:
     names = (os.environ.get("CXX"), "c++", "g++", "clang++")
     compilers = [found for name in names if name and (found := shutil.which(name))]
     for compiler in compilers:
-        command = [compiler, *FLAGS, str(SOURCE), "-o", str(program)]
+        command = [compiler, machine, *FLAGS, str(SOURCE), "-o", str(program)]
         if subprocess.run(command, capture_output=True, check=False).returncode == 0:
             return program
     return None

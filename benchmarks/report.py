@@ -13,6 +13,7 @@ from benchmarks import fresh
 from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import OURS, Contender
 from benchmarks.digits import EPOCHS, Run
+from benchmarks.instructions import SETTINGS
 from benchmarks.job import SMALL, Job
 from benchmarks.plot import Shapes
 from benchmarks.rounds import Ratio
@@ -75,6 +76,7 @@ Python {platform.python_version()}, {versions}.
 Float32, dense nets with ReLU and softmax cross-entropy; the data lie in each library's
 own arrays.
 
+{held_to(ceiling.isa)}\
 - **The same training.** Everyone starts from the same weights. The losses of the first
   {FIRST} steps, from the same batches in the same order, must agree within {AGREE:g}
   before anything is timed.
@@ -105,6 +107,17 @@ same rounds, of which the highest counts. A step's operations are those of its m
 products; all else counts as time only. Shares in the tables are of median times, so what
 other programs take is missing in them; that of the fastest round stands beside each net.
 """
+
+
+def held_to(isa: str | None) -> str:
+    """How all came to use no instructions but these."""
+    if isa is None:
+        return ""
+    settings = ", ".join(f"`{k}={v}`" for k, v in SETTINGS[isa].items())
+    return (
+        f"- **Instructions.** The machine has more, but everyone is held to "
+        f"{isa.upper()},\n  and so is the ceiling: {settings}.\n"
+    )
 
 
 def processor() -> str:

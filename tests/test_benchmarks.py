@@ -28,15 +28,20 @@ import kokuban
 from kokuban.run.vm import native
 
 ROOT = Path(__file__).parents[1]
+
+
+def sets() -> list[str]:
+    engine = native()
+    return [] if engine is None else list(engine.instruction_sets())
+
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="stops processes by signals")
 
 
-@pytest.fixture(scope="module")
-def document(tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("docs")
+def written(out: Path, *options: str) -> str:
     command = "--quick --rounds 1 --only 4-16-3 --peers --out"
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", *command.split(), str(out)],
+        [sys.executable, "-m", "benchmarks", *command.split(), str(out), *options],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -44,6 +49,19 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     assert done.returncode == 0, done.stderr
     return (out / "benchmarks.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return written(tmp_path_factory.mktemp("docs"))
+
+
+@pytest.mark.skipif("avx2" not in sets(), reason="a processor without AVX2")
+def test_everyone_can_be_held_to_fewer_instructions(tmp_path: Path) -> None:
+    text = written(tmp_path, "--isa", "avx2")
+    assert "everyone is held to AVX2" in text
+    assert "`KOKUBAN_ISA=avx2`" in text
+    assert "### 4-16-3, batch 16, sgd\n" in text
 
 
 def test_it_says_how_it_was_measured(document: str) -> None:
