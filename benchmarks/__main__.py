@@ -16,7 +16,7 @@ from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import CONTENDERS, OURS, Contender
 from benchmarks.digits import digits
 from benchmarks.drop_in import drop_in, section
-from benchmarks.instructions import SETTINGS
+from benchmarks.instructions import SETTINGS, UNHELD
 from benchmarks.job import RATES, Job
 from benchmarks.plot import draw
 from benchmarks.rounds import say
@@ -92,7 +92,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         ],
         {what: dict(islice(jobs.items(), some)) for what, jobs in SHAPES.items()},
         LARGE[:1] if wish.quick else LARGE,
-        _installed([OURS, *(c for name, c in PEERS.items() if name in peers)]),
+        _able([OURS, *(c for name, c in PEERS.items() if name in peers)], wish.isa),
         wish.rounds or (2 if wish.quick else 5),
         0.02 if wish.quick else 0.2,
         wish.isa,
@@ -124,11 +124,16 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return wish
 
 
-def _installed(contenders: Sequence[Contender]) -> list[Contender]:
+def _able(contenders: Sequence[Contender], isa: str | None) -> list[Contender]:
+    able = []
     for contender in contenders:
         if not contender.installed:
             say(f"left out: {contender.name}: {contender.library} is not installed")
-    return [c for c in contenders if c.installed]
+        elif isa is not None and contender.library in UNHELD:
+            say(f"left out: {contender.name}: it cannot be held to {isa.upper()}")
+        else:
+            able.append(contender)
+    return able
 
 
 def sections(plan: Plan, ceiling: Ceiling) -> Iterator[str]:
