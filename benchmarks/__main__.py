@@ -92,7 +92,7 @@ def planned(arguments: Sequence[str]) -> Plan:
         ],
         {what: dict(islice(jobs.items(), some)) for what, jobs in SHAPES.items()},
         LARGE[:1] if wish.quick else LARGE,
-        _able([OURS, *(c for name, c in PEERS.items() if name in peers)], wish.isa),
+        able([OURS, *(c for name, c in PEERS.items() if name in peers)], wish.isa),
         wish.rounds or (2 if wish.quick else 5),
         0.02 if wish.quick else 0.2,
         wish.isa,
@@ -124,16 +124,17 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return wish
 
 
-def _able(contenders: Sequence[Contender], isa: str | None) -> list[Contender]:
-    able = []
+def able(contenders: Sequence[Contender], isa: str | None) -> list[Contender]:
+    """Those that are installed and, where all are held to a set, can be."""
+    found = []
     for contender in contenders:
         if not contender.installed:
             say(f"left out: {contender.name}: {contender.library} is not installed")
         elif isa is not None and contender.library in UNHELD:
             say(f"left out: {contender.name}: it cannot be held to {isa.upper()}")
         else:
-            able.append(contender)
-    return able
+            found.append(contender)
+    return found
 
 
 def sections(plan: Plan, ceiling: Ceiling) -> Iterator[str]:

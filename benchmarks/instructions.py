@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-# By the set: what each library reads from its environment, and the compiler's option for
-# the loop that measures the ceiling.
+# What each library reads from its environment.
 SETTINGS: Mapping[str, Mapping[str, str]] = {
     "avx2": {
         "KOKUBAN_ISA": "avx2",
@@ -20,7 +19,8 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
     },
 }
+# The compiler's option for the loop that measures the ceiling.
+COMPILED = {"avx2": "-march=x86-64-v3", None: "-march=native"}
 # Whose large products take the newest instructions whatever they are told: with XLA's
 # --xla_cpu_max_isa=AVX2, JAX still multiplies faster than AVX2 can.
 UNHELD = ("jax",)
-COMPILED = {"avx2": "-march=x86-64-v3", None: "-march=native"}

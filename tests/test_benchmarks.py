@@ -17,6 +17,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from benchmarks.__main__ import able
 from benchmarks.contenders import CONTENDERS, Contender, Ready
 from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
@@ -62,6 +63,14 @@ def test_everyone_can_be_held_to_fewer_instructions(tmp_path: Path) -> None:
     assert "everyone is held to AVX2" in text
     assert "`KOKUBAN_ISA=avx2`" in text
     assert "### 4-16-3, batch 16, sgd\n" in text
+
+
+def test_who_cannot_be_held_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    held = cast(Contender, SimpleNamespace(name="a", library="numpy", installed=True))
+    free = cast(Contender, SimpleNamespace(name="b", library="jax", installed=True))
+    assert able([held, free], "avx2") == [held]
+    assert "left out: b: it cannot be held to AVX2" in capsys.readouterr().err
+    assert able([held, free], None) == [held, free]
 
 
 def test_it_says_how_it_was_measured(document: str) -> None:
