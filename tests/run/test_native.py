@@ -284,26 +284,50 @@ def test_data_at_any_address() -> None:
     assert all(np.array_equal(found[0][s], found[1][s]) for s in found[0])
 
 
+class Line:
+    """Steps of gradient descent for T = X W, on the engine and by hand."""
+
+    def __init__(self) -> None:
+        self.x, self.t = kb.input("X", ("N", 5)), kb.target("T", ("N", 2))
+        self.w = w = kb.parameter("W", (5, 2))
+        self.loss = kb.mse(self.x @ w, self.t)
+        (slope,) = grad(self.loss, [w])
+        plan = lower([self.loss], [self.x, self.t], {w: w - 0.1 * slope}, 4)
+        self.machine = Machine(plan, np.float64, 4)
+
+    def close(self, data: np.ndarray, targets: np.ndarray, order: np.ndarray) -> None:
+        """Hold the engine's steps to those by hand."""
+        expected, steps = np.ones((5, 2)), len(order) // 4
+        for batch in order.reshape(-1, 4):
+            y = data[batch].astype(float) @ expected
+            slope = data[batch].T.astype(float) @ (y - targets[batch]) * 2 / y.size
+            expected = expected - 0.1 * slope
+        self.machine.set({self.w: np.ones((5, 2))})
+        self.machine.sources([data, targets])
+        settings = kb.parameter("rate", (1, 1)), kb.parameter("step", (1, 1)), self.loss
+        self.machine.steps(
+            order, 4, (0, steps), np.ones(steps), 0, 0, settings, 60.0, 0.0
+        )
+        found = self.machine.get([self.w])[self.w]
+        np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
 def test_rows_are_those_of_the_data_given_last() -> None:
     """Each time in an array of its own, with the one before gone."""
-    x, t, w = kb.input("X", ("N", 5)), kb.target("T", ("N", 2)), kb.parameter("W", (5, 2))
-    loss = kb.mse(x @ w, t)
-    (slope,) = grad(loss, [w])
-    machine = Machine(lower([loss], [x, t], {w: w - 0.1 * slope}, 4), np.float64, 4)
-    rng = np.random.default_rng(0)
+    line, rng = Line(), np.random.default_rng(0)
     for rows in (12, 8, 400):
         data, targets = rng.normal(size=(rows, 5)), rng.normal(size=(rows, 2))
-        order = rng.permutation(rows)
-        expected = np.ones((5, 2))
-        for batch in order.reshape(-1, 4):
-            y = data[batch] @ expected
-            expected = expected - 0.1 * data[batch].T @ (y - targets[batch]) * 2 / y.size
-        machine.set({w: np.ones((5, 2))})
-        machine.sources([data, targets])
-        steps = rows // 4
-        settings = (kb.parameter("rate", (1, 1)), kb.parameter("step", (1, 1)), loss)
-        machine.steps(order, 4, (0, steps), np.ones(steps), 0, 0, settings, 60.0, 0.0)
-        np.testing.assert_allclose(machine.get([w])[w], expected, rtol=1e-9)
+        line.close(data, targets, rng.permutation(rows))
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_data_that_changed_in_place_are_seen(dtype: Any) -> None:
+    """Of the engine's own type, and of another one, which is copied."""
+    line, rng, order = Line(), np.random.default_rng(0), np.arange(8)
+    data, targets = np.ones((8, 5), dtype), np.ones((8, 2), dtype)
+    for _ in range(2):
+        data[:], targets[:] = rng.normal(size=(8, 5)), rng.normal(size=(8, 2))
+        line.close(data, targets, order)
 
 
 # ---------------------------------------------------------------- threads

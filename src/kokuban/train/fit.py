@@ -112,9 +112,12 @@ class Run:
         began, s = time.perf_counter(), self.settings
         order = orders.of(self.epoch)
 
-        def rate(step: int) -> float:
+        def scheduled(step: int) -> float:
             samples, total = self.epoch * self.rows, s.epochs * per_epoch
             return s.optimizer.rate_at(Progress(step, self.epoch, samples, total))
+
+        own = s.optimizer.rate
+        rate = own if isinstance(own, float) else scheduled
 
         def after_step(done: int, total: float) -> None:
             self.position, self.total = done, total
@@ -129,7 +132,7 @@ class Run:
             self.data,
             order,
             s.batch_size,
-            s.optimizer.rate if isinstance(s.optimizer.rate, float) else rate,
+            rate,
             done=self.position,
             total=self.total,
             after_step=after_step,
@@ -140,7 +143,7 @@ class Run:
         if self.looked_at:
             values = self.trainer.values
             self.trainer.require_finite(values)
-        last_rate = rate(self.trainer.steps - 1)
+        last_rate = rate if isinstance(rate, float) else rate(self.trainer.steps - 1)
         self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
         record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
         record |= self.evaluate(values) if self.looked_at else {}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kokuban.run.threads import num_threads
-from kokuban.train.loop import shuffled
+from kokuban.train.loop import Shuffle
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +24,7 @@ class Orders:
     """
 
     def __init__(self, rows: int, seed: int, epochs: int, shuffle: bool) -> None:
-        self._rows, self._seed, self._epochs = rows, seed, epochs
+        self._epochs, self._shuffle = epochs, Shuffle(rows, seed)
         self._unchanged = None if shuffle else np.arange(rows)
         self._drawn: dict[int, Future[np.ndarray]] = {}
         self._drawer: ThreadPoolExecutor | None = None
@@ -44,12 +44,9 @@ class Orders:
         """The rows' numbers, in the order of an epoch."""
         if self._unchanged is not None:
             return self._unchanged
-        drawn = self._drawn.pop(epoch, None)
-        order = (
-            shuffled(self._rows, self._seed, epoch) if drawn is None else drawn.result()
-        )
-        if self._drawer is not None and epoch + 1 < self._epochs:
-            self._drawn[epoch + 1] = self._drawer.submit(
-                shuffled, self._rows, self._seed, epoch + 1
-            )
-        return order
+        if self._drawer is None:
+            return self._shuffle.of(epoch)
+        for wanted in (epoch, epoch + 1):
+            if wanted not in self._drawn and wanted < self._epochs:
+                self._drawn[wanted] = self._drawer.submit(self._shuffle.of, wanted)
+        return self._drawn.pop(epoch).result()
