@@ -461,7 +461,7 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
   bool more = next(batch), same = true;
   while (more) {
     ready(batch, stop);
-    stopped_.store(false);
+    stopped_.store(false, std::memory_order_relaxed);
     const bool paced = team_.size() > 1 && operations(batch) >= kSmall;
     if (paced) pace_.begin();
     auto proceed = [&]() noexcept {
@@ -474,7 +474,7 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
         error = std::current_exception();
         more = same = false;
       }
-      if (more) stopped_.store(false);
+      if (more) stopped_.store(false, std::memory_order_relaxed);
     };
     if (active_ == 1) {
       do part(0, batch), proceed();

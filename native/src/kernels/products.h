@@ -1,6 +1,7 @@
 // Matrix products, in tiles whose sums stay in registers.
 #pragma once
 #include "entries.h"
+#include "shuffles.h"
 
 namespace kb::KB_ISA {
 
@@ -38,12 +39,13 @@ constexpr int tile_rows(int vectors) {
 // they lie, as the batch's order has them; or of marked rows what is not 0.
 enum class Left { rows, columns, taken_rows, taken_columns, few_columns };
 
-// A tile's sums go through the step `micro`, if it is one of these, and to y. It may take a, a
-// matrix of C's shape from the tile's first row on, and d, a vector of one number.
+// A tile's sums go through the step `micro`, if it is one of these, and to y, or so many numbers
+// after it. It may take a, a matrix of C's shape from the tile's first row on, and d, a vector of
+// one number.
 template <class T, int R, int V, Left left>
-inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V]) {
-  T* const y = op.y;
-  const T* const a = op.a;
+inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V], int64_t after = 0) {
+  T* const y = op.y + after;
+  const T* const a = op.a + after;
   auto each_sum = [&](auto f) {
     KB_UNROLLED for (int i = 0; i < R; ++i)
       KB_UNROLLED for (int v = 0; v < V; ++v) {
@@ -189,6 +191,88 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
   finish<T, R, V, Left::few_columns>(op, sum);
 }
 
+// Where B is one vector wide, and few of its columns are there, tiles of C are turned: C columns of
+// B by V vectors of columns of A, so that no lane is idle. The same sums in the same order.
+constexpr int kMostTurned = kRows * kVectors;  // accumulators
+template <class T>
+constexpr int kTurned = kLanes<T> * 3 / 4;  // columns of B at most, and the fewest rows,
+template <class T>
+constexpr int kLeastTurned = 2 * kLanes<T>;  // or it costs more to turn than it saves
+
+// Sums of such a tile, those of a column of B in `vectors` vectors, from C's start,
+template <class T>
+[[gnu::noinline]] void begin_turned(const Operation<T>& op, T* sums, int columns, int vectors) {
+  constexpr int n = kLanes<T>;
+  for (int v = 0; v < vectors; ++v)
+    transpose_rows<T>([&](int64_t i) { return op.c + (v * n + i) * op.c_step; }, n, sums + v * n,
+                      vectors * n, 0, columns);
+}
+
+// and to C.
+template <class T, Left left>
+[[gnu::noinline]] void finish_turned(const Operation<T>& op, const T* sums, int columns,
+                                     int vectors) {
+  constexpr int n = kLanes<T>;
+  for (int v = 0; v < vectors; ++v) {
+    vec<T> block[n], rows[n][1];
+    KB_UNROLLED for (int j = 0; j < n; ++j)
+      block[j] = j < columns ? load(sums + (j * vectors + v) * n) : all<T>(T(0));
+    turn<T>(block);
+    KB_UNROLLED for (int i = 0; i < n; ++i) rows[i][0] = block[i];
+    finish<T, n, 1, left>(op, rows, v * n * n);
+  }
+}
+
+// Fields as for a tile; its rows are V vectors of columns of A, all of them there.
+template <class T, int C, int V, Left left>
+void turned_tile(const Operation<T>& op, const Batch&) {
+  constexpr int n = kLanes<T>;
+  const Matrix<T>& a = *op.matrix;
+  T sums[C * V * n];
+  vec<T> sum[C][V];
+  if (op.c != nullptr) begin_turned<T>(op, sums, C, V);
+  KB_UNROLLED for (int j = 0; j < C; ++j)
+    KB_UNROLLED for (int v = 0; v < V; ++v)
+      sum[j][v] = op.c != nullptr ? load(sums + (j * V + v) * n) : all<T>(T(0));
+  const T* b = op.b;
+  auto each = [&](auto sample) KB_INLINED {
+    for (int64_t k = 0; k < op.depth; ++k, b += n) {
+      const T *x = sample(k), *later = sample(least(k + kSamplesAhead, op.depth - 1));
+      vec<T> line[V];
+      KB_UNROLLED for (int v = 0; v < V; ++v) line[v] = load(x + v * n);
+      KB_UNROLLED for (int v = 0; v < V * n; v += kLine<T>) __builtin_prefetch(later + v, 0, 3);
+      KB_UNROLLED for (int j = 0; j < C; ++j)
+        KB_UNROLLED for (int v = 0; v < V; ++v) sum[j][v] = fma(all<T>(b[j]), line[v], sum[j][v]);
+    }
+  };
+  if constexpr (left == Left::taken_columns) {
+    const T* const* const from = a.taken + op.a_step;
+    each([from, row = op.row](int64_t k) { return from[k] + row; });
+  } else {
+    const int64_t p = op.row / kPanel<T>, w = width(a, p);
+    const T* const from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
+    each([from, w](int64_t k) { return from + k * w; });
+  }
+  KB_UNROLLED for (int j = 0; j < C; ++j)
+    KB_UNROLLED for (int v = 0; v < V; ++v) store(sums + (j * V + v) * n, sum[j][v]);
+  finish_turned<T, left>(op, sums, C, V);
+}
+
+// Those for an even number of columns of B, or one, by half of it.
+template <class T, int V, Left left>
+struct TurnedTiles {
+  static constexpr int fit = kMostTurned / V < kTurned<T> ? kMostTurned / V : kTurned<T>;
+  void (*of[fit / 2 + 1])(const Operation<T>&, const Batch&) = {};
+  template <int half>
+  constexpr void fill() {
+    of[half] = turned_tile<T, half == 0 ? 1 : 2 * half, V, left>;
+    if constexpr (half > 0) fill<half - 1>();
+  }
+  constexpr TurnedTiles() { fill<fit / 2>(); }
+};
+template <class T, int V, Left left>
+constexpr TurnedTiles<T, V, left> kTurnedTiles{};
+
 template <class T, int R, int V, Left left, bool fetches>
 constexpr auto tile_for() {
   if constexpr (left == Left::few_columns) return tile_of_few<T, R, V>;
@@ -210,6 +294,16 @@ struct Tiles {
 template <class T, int V, Left left, bool fetches>
 constexpr Tiles<T, V, left, fetches> kTiles{};
 
+// Goes on to the rows of C after the first `tall`.
+template <class T>
+inline void skip(Operation<T>& op, int64_t tall) {
+  op.y += tall * op.cols;
+  op.a += op.a == nullptr ? 0 : tall * op.cols;
+  op.c += op.c == nullptr ? 0 : tall * op.c_step;
+  op.row += tall;
+  op.rows -= tall;
+}
+
 // `rows` rows of one panel of C from `row`, in tiles of nearly the same height. The first
 // `ahead_tiles` of them fetch what comes next, each a part.
 template <class T, int V, Left kind>
@@ -224,16 +318,41 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
       int64_t tall = (left + tiles - 1) / tiles;
       op.run = of[tall - 1];
       perform(desk, op);
-      op.y += tall * op.cols;
-      op.a += op.a == nullptr ? 0 : tall * op.cols;
-      op.c += op.c == nullptr ? 0 : tall * op.c_step;
-      op.row += tall;
-      op.rows -= tall;
+      skip(op, tall);
       left -= tall;
       if (op.ahead != nullptr)
         op.ahead = --op.ahead_tiles > 0 ? op.ahead + op.depth * kFetched<T> : nullptr;
     }
   }
+}
+
+// The same of a panel one vector wide, of which b_step columns are there: rows of C by turned
+// tiles, as many vectors at once as can be, and what is left of them.
+template <class T, Left kind>
+inline void rows_of_narrow_panel(const Desk<T>& desk, Operation<T> op) {
+  if constexpr (kind == Left::columns || kind == Left::taken_columns) {
+    const int64_t half = (op.b_step + 1) / 2 * (op.b_step > 1);
+    const bool worth = op.b_step <= kTurned<T> && op.depth >= kLeastTurned<T>;
+    while (worth && op.rows >= kLanes<T>) {
+      int64_t rows = op.rows;
+      if (kind == Left::columns) rows = least(rows, kPanel<T> - op.row % kPanel<T>);
+      auto turned = [&](auto vectors) {
+        const auto& tiles = kTurnedTiles<T, vectors, kind>;
+        if (vectors * kLanes<T> > rows || half > tiles.fit / 2) return false;
+        op.run = tiles.of[half];
+        perform(desk, op);
+        skip(op, vectors * kLanes<T>);
+        return true;
+      };
+      if (turned(Constant<kVectors>()) || turned(Constant<kVectors / 2>())) continue;
+      if (turned(Constant<1>())) continue;
+      Operation<T> rest = op;  // of a panel of A
+      rest.rows = rows;
+      rows_of_panel<T, 1, kind>(desk, rest);
+      skip(op, rows);
+    }
+  }
+  rows_of_panel<T, 1, kind>(desk, op);
 }
 
 template <class T, Left left>
@@ -244,7 +363,7 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
     case 3: return rows_of_panel<T, 3, left>(desk, op);
 #endif
     case 2: return rows_of_panel<T, 2, left>(desk, op);
-    default: return rows_of_panel<T, 1, left>(desk, op);
+    default: return rows_of_narrow_panel<T, left>(desk, op);
   }
 }
 

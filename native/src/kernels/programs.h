@@ -209,6 +209,7 @@ inline void feed(const Work<T>& work, int64_t q) {
     const Matrix<T>& b = call.operands[1];
     constexpr bool packed = code == Code::matmul_tb;
     op.b = packed ? work.scratch() + call.packed : at_panel(b, q);
+    op.b_step = least(w, work.cols() - q * kPanel<T>);
     op.depth = packed ? b.cols : b.rows;
     op.row = work.chunk.row;
     op.rows = work.chunk.rows;

@@ -75,15 +75,11 @@ inline T* place_of(const Matrix<T>& m, int64_t row, int64_t col) {
   return at_panel(m, p) + row * width(m, p) + (col - p * kPanel<T>);
 }
 
-// A block of lanes × lanes entries, of which `many` rows are there, at `row`(i), transposed in
-// registers; rows first to last of the result are stored. After the pass of `half`, vectors i
+// A block of lanes × lanes entries, transposed in registers. After the pass of `half`, vectors i
 // and i + half have exchanged their off-diagonal blocks.
-template <class T, class Row>
-inline void transpose_rows(Row row, int64_t many, T* to, int64_t to_step, int64_t first,
-                           int64_t last) {
+template <class T>
+inline void turn(vec<T> (&rows)[kLanes<T>]) {
   constexpr int n = kLanes<T>;
-  vec<T> rows[n];
-  KB_UNROLLED for (int i = 0; i < n; ++i) rows[i] = i < many ? load(row(i)) : all<T>(T(0));
   KB_UNROLLED for (int half = n / 2; half > 0; half /= 2)
     KB_UNROLLED for (int i = 0; i < n; ++i) if ((i & half) == 0) {
       vec<T> upper, lower;
@@ -91,6 +87,16 @@ inline void transpose_rows(Row row, int64_t many, T* to, int64_t to_step, int64_
       rows[i] = upper;
       rows[i + half] = lower;
     }
+}
+
+// Of such a block `many` rows are there, at `row`(i); rows first to last of the result are stored.
+template <class T, class Row>
+inline void transpose_rows(Row row, int64_t many, T* to, int64_t to_step, int64_t first,
+                           int64_t last) {
+  constexpr int n = kLanes<T>;
+  vec<T> rows[n];
+  KB_UNROLLED for (int i = 0; i < n; ++i) rows[i] = i < many ? load(row(i)) : all<T>(T(0));
+  turn<T>(rows);
   KB_UNROLLED for (int i = 0; i < n; ++i)
     if (i >= first && i < last) store(to + i * to_step, rows[i]);
 }
