@@ -21,6 +21,8 @@ struct Matrix {
   // Of rows that are read where they lie in the data, and not taken: where each begins, and where
   // the data end.
   const T **taken = nullptr, *taken_end = nullptr;
+  // Of rows that hold a 1 and else zeros, and are not taken either: the column of each row's 1.
+  T* ones = nullptr;
 };
 constexpr int64_t kMarked = 64;
 

@@ -163,9 +163,12 @@ class Engine {
     plan_.end(kept);
     held_.clear();
   }
-  void source(int number, Array data) {
+  // With `columns` the data are the column of each row's 1, of so many.
+  void source(int number, Array data, int64_t columns) {
     Turn turn(mutex_);
-    plan_.source(number, data.data(), data.shape(0), data.shape(1));
+    const bool ones = columns > 0;
+    if (ones && data.shape(1) != 1) throw Refused("more than one 1 a row");
+    plan_.source(number, data.data(), data.shape(0), ones ? columns : data.shape(1), ones);
     if (held_.size() <= static_cast<size_t>(number)) held_.resize(number + 1);
     held_[number] = std::move(data);  // alive as long as the engine may read it
   }
@@ -321,7 +324,8 @@ void bind_engine(nb::module_& m, const char* name) {
       .def("set", &E::set, nb::arg("id"), nb::arg("values").noconvert())
       .def("get", &E::get, nb::arg("id"), nb::arg("values").noconvert())
       .def("end", &E::end)
-      .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert())
+      .def("source", &E::source, nb::arg("number"), nb::arg("data").noconvert(),
+           nb::arg("columns") = 0)
       .def("batch_rows", &E::batch_rows)
       .def("once", &E::once)
       .def("run", &E::run, nb::arg("order").noconvert(), nb::arg("size"), nb::arg("first"),

@@ -275,10 +275,13 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;
     require(there && sources_[number].cols == item.cols, item, "no such data");
-    call.data = sources_[number].data;
-    const int64_t bytes = item.cols * static_cast<int64_t>(sizeof(T));
+    const Source& from = sources_[number];
+    call.data = from.data;
+    call.stride = from.stride();
+    call.ones = from.ones;
+    const int64_t bytes = call.stride * static_cast<int64_t>(sizeof(T));
     call.ahead = std::max(kFetchedAhead / bytes, int64_t{1});
-    call.data_end = call.data + sources_[number].rows * sources_[number].cols;
+    call.data_end = call.data + from.rows * call.stride;
   }
 }
 
@@ -293,7 +296,12 @@ void Plan<T>::prepare() {
   Program<T>& program = programs_[1 - current_];
   program = Program<T>();
   for (size_t id = 0; id < buffers_.size(); ++id)
-    if (in_place(static_cast<int>(id)) && begins_[id] == nullptr) {
+    if (!in_place(static_cast<int>(id))) {
+      continue;
+    } else if (sources_[sources_of_[id]].ones) {  // from any row on a whole vector is read
+      const auto numbers = static_cast<size_t>(most_rows_ + kernels_.layout.lanes);
+      if (ones_[id] == nullptr) ones_[id] = std::make_unique<T[]>(numbers);
+    } else if (begins_[id] == nullptr) {
       begins_[id] = std::make_unique<const T*[]>(static_cast<size_t>(most_rows_));
       // where a plan reads rows before it takes them, these are rows of the data too
       std::fill_n(begins_[id].get(), most_rows_, sources_[sources_of_[id]].data);
@@ -342,10 +350,7 @@ static double filled_share(const T* data, int64_t rows, int64_t cols) {
 template <class T>
 void Plan<T>::mark(int id, double filled) {
   marks_[id] = {};
-  const bool read = std::any_of(code_.begin(), code_.end(), [&](const Instruction& item) {
-    return (item.code == Code::matmul || item.code == Code::matmul_ta) && item.operands[0] == id;
-  });
-  if (!read || filled >= kFew) return;
+  if (!factors_[id] || filled >= kFew) return;
   const int64_t words = (cols_of(id) + kMarked - 1) / kMarked * most_rows_;
   marks_[id] = {filled, std::make_unique<uint64_t[]>(static_cast<size_t>(words))};
 }
@@ -356,12 +361,15 @@ template <class T>
 void Plan<T>::find_readable() {
   sources_of_.assign(buffers_.size(), -1);
   begins_.resize(buffers_.size());
+  ones_.resize(buffers_.size());
+  factors_.resize(buffers_.size());
   for (const Instruction& item : code_)
     for (int id : item.results)
       sources_of_[id] = item.code == Code::take ? static_cast<int>(item.ints[0]) : -1;
   for (const Instruction& item : code_) {
     auto taken = [&](int operand) { sources_of_[item.operands[operand]] = -1; };
     const bool left = item.code == Code::matmul || item.code == Code::matmul_ta;
+    if (left) factors_[item.operands[0]] = true;
     const bool sum = item.code == Code::sum_rows || item.code == Code::sum_all;
     const int many = static_cast<int>(item.operands.size());
     const int whole = sum ? 1 : has_feed(item.code) ? 2 : has_program(item.code) ? 0 : many;
@@ -386,6 +394,7 @@ template <class T>
 bool Plan<T>::in_place(int id) const {
   const auto source = static_cast<size_t>(sources_of_[id]);
   return sources_of_[id] >= 0 && source < sources_.size() && marks_[id].words == nullptr &&
+         !(sources_[source].ones && factors_[id]) &&
          rows_of(id) * cols_of(id) * static_cast<int64_t>(sizeof(T)) <= kInPlace;
 }
 
@@ -394,6 +403,10 @@ Matrix<T> Plan<T>::matrix(int id) const {
   Matrix<T> m{base_[id], rows_of(id), cols_of(id), marks_[id].filled, marks_[id].words.get()};
   if (in_place(id)) {
     const Source& from = sources_[sources_of_[id]];
+    if (from.ones) {
+      m.ones = ones_[id].get();
+      return m;
+    }
     m.taken = begins_[id].get();
     m.taken_end = from.data + from.rows * from.cols;
   }
@@ -401,13 +414,16 @@ Matrix<T> Plan<T>::matrix(int id) const {
 }
 
 template <class T>
-void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols) {
+void Plan<T>::source(int number, const T* data, int64_t rows, int64_t cols, bool ones) {
   if (number < 0 || number >= 64) throw Refused("no such source");
+  for (int64_t k = 0; ones && k < rows; ++k)
+    if (!(data[k] >= T(0) && data[k] < static_cast<T>(cols) && data[k] == std::floor(data[k])))
+      throw Refused("a 1 in a column that the data do not have");
   if (static_cast<size_t>(number) >= sources_.size()) sources_.resize(number + 1);
   const Source& old = sources_[number];
-  if (old.data == data && old.rows == rows && old.cols == cols) return;
-  const double filled = filled_share(data, rows, cols);
-  sources_[number] = {data, rows, cols};
+  if (old.data == data && old.rows == rows && old.cols == cols && old.ones == ones) return;
+  const double filled = ones ? 1 / static_cast<double>(cols) : filled_share(data, rows, cols);
+  sources_[number] = {data, rows, cols, ones};
   for (auto& begins : begins_) begins.reset();
   for (const Instruction& item : code_)
     if (item.code == Code::take && item.ints[0] == number) mark(item.results[0], filled);
@@ -594,7 +610,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     int64_t rows = 0, bytes = 0;
   };
   int64_t numbers = 0;
-  for (const Source& source : sources_) numbers += source.rows * source.cols;
+  for (const Source& source : sources_) numbers += source.rows * source.stride();
   const bool near = numbers * static_cast<int64_t>(sizeof(T)) <= kNear;
   std::vector<Operation<T>> old = std::move(noted.operations);
   std::vector<Part> parts;
@@ -604,7 +620,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
       parts.back().takes.push_back(k);
       parts.back().rows += old[k].rows;
       parts.back().bytes +=
-          old[k].rows * old[k].call->results[0].cols * static_cast<int64_t>(sizeof(T));
+          old[k].rows * old[k].call->stride * static_cast<int64_t>(sizeof(T));
     } else if (old[k].depth > 0 && !parts.empty()) {
       parts.back().products.push_back(k);
     }

@@ -71,7 +71,9 @@ class Plan {
   void set(int id, const T* values);            // row-major; the buffer's present shape
   void get(int id, T* values) const;            // row-major
   void end(const std::vector<int>& kept);       // frees the rest; these can still be read
-  void source(int number, const T* data, int64_t rows, int64_t cols);
+  // The data whose rows are taken, row-major; or, with `ones`, the column of each row's 1, where
+  // rows hold one of them and else zeros.
+  void source(int number, const T* data, int64_t rows, int64_t cols, bool ones = false);
   void batch_rows(int64_t rows);                // the N of what follows
   // Runs every instruction once a step. `next` gives each step's batch, or says false; some
   // thread asks it when the step before is done. In long steps `stop` is asked a few times
@@ -88,6 +90,8 @@ class Plan {
   struct Source {
     const T* data = nullptr;
     int64_t rows = 0, cols = 0;
+    bool ones = false;
+    int64_t stride() const { return ones ? 1 : cols; }  // numbers a row
   };
   struct Cut {  // of a thread's part: rows or panels low to high, `step` to a unit, from `base`
     int64_t low, high, base, step;
@@ -155,6 +159,8 @@ class Plan {
   std::vector<Marks> marks_;  // of the buffers
   std::vector<int> sources_of_;  // of the buffers whose rows could be read in place, or -1
   std::vector<std::unique_ptr<const T*[]>> begins_;  // of rows in the data, for buffers so read
+  std::vector<std::unique_ptr<T[]>> ones_;  // of their rows, where that is all that is read
+  std::vector<bool> factors_;  // whether a product reads a buffer as its left factor
   int64_t source_rows_ = 0;
   bool ended_ = false;
   bool takes_ = false;  // whether some instruction takes rows of the data

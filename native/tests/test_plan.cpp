@@ -303,17 +303,34 @@ int64_t fewest_rows(const Case& c) {
   return std::max<int64_t>(fewest, 1);
 }
 
+// The column of each row's 1, where rows hold one of them and else zeros; else nothing.
+std::vector<double> ones_of(const Grid& g) {
+  std::vector<double> ones;
+  for (auto row = g.values.begin(); g.cols > 1 && row < g.values.end(); row += g.cols) {
+    const auto one = std::find(row, row + g.cols, 1.0);
+    if (std::count(row, row + g.cols, 0.0) != g.cols - 1 || one == row + g.cols) return {};
+    ones.push_back(static_cast<double>(one - row));
+  }
+  return ones;
+}
+
 // A plan with what it reads; the data are held for as long as it.
 template <class T>
 class Ran {
  public:
-  // A plan with one thread is done from notes, others where `work` says so.
-  Ran(const Kernels<T>& kernels, const Case& c, int threads, double work = kLongStep)
+  // A plan with one thread is done from notes, others where `work` says so. With `ones` data of
+  // rows with a 1 each are given as where they are.
+  Ran(const Kernels<T>& kernels, const Case& c, int threads, double work = kLongStep,
+      bool ones = false)
       : plan_(kernels, c.buffers, c.code, c.guard, c.most_rows, threads,
               (threads == 1 ? kLeastStep : work) / static_cast<double>(fewest_rows(c))) {
-    for (const Grid& g : c.sources) data_.push_back(numbers<T>(g));
-    for (size_t k = 0; k < data_.size(); ++k)
-      plan_.source(static_cast<int>(k), data_[k].data(), c.sources[k].rows, c.sources[k].cols);
+    for (const Grid& g : c.sources) {
+      std::vector<double> places = ones ? ones_of(g) : std::vector<double>();
+      const bool found = !places.empty();
+      const auto number = static_cast<int>(data_.size());
+      data_.push_back(numbers<T>(found ? Grid{g.rows, 1, std::move(places)} : g));
+      plan_.source(number, data_.back().data(), g.rows, g.cols, found);
+    }
   }
   // Only a value of the buffer's shape is set.
   bool set(const Value& v) {
@@ -343,8 +360,8 @@ class Ran {
 
 template <class T>
 std::vector<std::vector<T>> results(const Kernels<T>& kernels, const Case& c, int threads,
-                                    double work = kLongStep) {
-  Ran<T> ran(kernels, c, threads, work);
+                                    double work = kLongStep, bool ones = false) {
+  Ran<T> ran(kernels, c, threads, work, ones);
   auto set = [&](const Value& v) {
     if (!ran.set(v)) throw Broken(c.name + ": a value's shape");
   };
@@ -384,13 +401,18 @@ void test_case(const Kernels<T>& kernels, const std::string& set, const Case& c)
     if (!(off <= 1)) fail(name + ": value " + std::to_string(k) + " is " + std::to_string(off) +
                           " times as far off as allowed");
   }
+  auto hold = [&](const std::vector<std::vector<T>>& other, const std::string& how) {
+    for (size_t k = 0; k < alone.size(); ++k)
+      if (memcmp(alone[k].data(), other[k].data(), sizeof(T) * alone[k].size()) != 0)
+        fail(name + ": other bits with " + how);
+  };
   for (double work : {kLongStep, kShortStep})
-    for (int threads : {2, 3}) {
-      const auto together = results(kernels, c, threads, work);
-      for (size_t k = 0; k < alone.size(); ++k)
-        if (memcmp(alone[k].data(), together[k].data(), sizeof(T) * alone[k].size()) != 0)
-          fail(name + ": other bits with " + std::to_string(threads) + " threads");
-    }
+    for (int threads : {2, 3})
+      hold(results(kernels, c, threads, work), std::to_string(threads) + " threads");
+  if (std::any_of(c.sources.begin(), c.sources.end(),
+                  [](const Grid& g) { return !ones_of(g).empty(); }))
+    for (int threads : {1, 2, 3})
+      hold(results(kernels, c, threads, kShortStep, true), "places of ones");
 }
 
 void test_cases(const std::vector<Case>& cases) {

@@ -372,6 +372,26 @@ def test_data_that_do_not_fit_the_plan() -> None:
         run(engine, order=np.arange(9) % 8)
 
 
+@pytest.mark.parametrize("bad", [-1.0, 2.0, 0.5, np.nan, np.inf, -np.inf, 1e300])
+def test_ones_in_columns_that_are_not_there(bad: float) -> None:
+    engine, data = taking()
+    ones = np.arange(10.0)[:, None] % 2
+    with pytest.raises(ValueError, match="more than one 1 a row"):
+        engine.source(0, data, 2)
+    wrong = ones.copy()
+    wrong[7] = bad
+    with pytest.raises(ValueError, match="a 1 in a column"):
+        engine.source(0, wrong, 2)
+    engine.source(0, ones, 3)
+    with pytest.raises(ValueError, match="no such data"):
+        run(engine)
+    engine.source(0, ones, 2)
+    done, total, last = run(engine)
+    assert (done, total, last) == (3, 4 * 4 + 4 * 4 + 2 * 2, 2)
+    ones[:] = bad  # what was right may be changed, and nothing breaks
+    assert run(engine)[0] == 3
+
+
 def test_data_live_as_long_as_the_engine_reads_them() -> None:
     engine, data = taking()
     copies = [data.copy() for _ in range(5)]

@@ -55,6 +55,25 @@ template <int cache>
   }
 }
 
+// Rows of C, each with a 1 where the data say, else zeros; or only where, if that is enough.
+template <class T>
+void take_ones(const Operation<T>& op, const Batch& batch) {
+  const Matrix<T>& c = op.call->results[0];
+  const T* const data = op.call->data;
+  for (int64_t i = op.row; i < op.row + op.rows; ++i) {
+    const T one = data[batch.order[i]];
+    if (c.ones != nullptr) {
+      c.ones[i] = one;
+      continue;
+    }
+    for (int64_t p = 0; p < panels(c); ++p)
+      for (int64_t k = 0; k < width(c, p); k += kLanes<T>)
+        store(at_panel(c, p) + i * width(c, p) + k, all<T>(T(0)));
+    if (one >= T(0) && one < static_cast<T>(c.cols))  // who gave the data may have changed them
+      *place_of(c, i, static_cast<int64_t>(one)) = T(1);
+  }
+}
+
 // Row i of C is row order[i] of the row-major data, C.cols wide; where rows are read in place, C
 // says where it begins. Unless rows were fetched before by others, that of row i + `ahead` is
 // fetched meanwhile.
@@ -62,6 +81,7 @@ template <class T, bool fetched>
 void take(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
   const Matrix<T>& c = call.results[0];
+  if (call.ones) return take_ones(op, batch);
   if (c.taken != nullptr) {
     for (int64_t i = op.row; i < op.row + op.rows; ++i)
       c.taken[i] = call.data + batch.order[i] * c.cols;
@@ -89,7 +109,7 @@ void take(const Operation<T>& op, const Batch& batch) {
 template <class T>
 void fetch(const Operation<T>& op, const Batch& batch) {
   const Call<T>& call = *op.call;
-  const int64_t bytes = call.results[0].cols * static_cast<int64_t>(sizeof(T));
+  const int64_t bytes = call.stride * static_cast<int64_t>(sizeof(T));
   for (int64_t i = op.row; i < least(op.row + op.rows, batch.known); ++i)
     fetch_row<1>(call.data, batch.order[i], bytes);
 }

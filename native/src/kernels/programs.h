@@ -289,7 +289,9 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
       chunk.rows = least(chunk.most, hi - chunk.row);
       for (const Where<T>& x : call.turns) {
         Operation<T> op;
-        op.run = x.matrix->taken != nullptr ? turn_taken<T> : turn_in<T>;
+        op.run = x.matrix->ones != nullptr    ? turn_ones<T>
+                 : x.matrix->taken != nullptr ? turn_taken<T>
+                                              : turn_in<T>;
         op.y = scratch + x.at;
         op.a = x.data + chunk.row * kLanes<T>;
         op.matrix = x.matrix;

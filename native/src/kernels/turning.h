@@ -33,6 +33,17 @@ void turn_taken(const Operation<T>& op, const Batch&) {
   }
 }
 
+// The same of rows with a 1 each, where `matrix` says.
+template <class T>
+void turn_ones(const Operation<T>& op, const Batch&) {
+  T* y = op.y;
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
+    const vec<T> ones = load(op.matrix->ones + op.row + i);
+    for (int64_t j = 0; j < op.cols; ++j, y += kLanes<T>)
+      store(y, select(ones == all<T>(static_cast<T>(j)), all<T>(T(1)), all<T>(T(0))));
+  }
+}
+
 // And back.
 template <class T>
 void turn_out(const Operation<T>& op, const Batch&) {

@@ -20,6 +20,7 @@ from kokuban.estimators.settings import Settings
 from kokuban.estimators.validation import HeldOut
 from kokuban.expr import Symbol
 from kokuban.optim import InverseScaling, Optimizer, Progress, Schedule
+from kokuban.run.onehot import compact_targets
 from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Pass, Trainer, batches
 from kokuban.train.network import WEIGHTS
@@ -273,4 +274,5 @@ def descent(
     run = trainer(problem, rule, np.dtype(dtype).name, before.seed)
     slots = {**run.state.values, **before.slots}
     run.state = State(before.step, {**slots, **estimator._values(problem, dtype)})
-    return Descent(estimator, problem, data, held_out, tasks, rule, run)
+    compact = compact_targets(data)
+    return Descent(estimator, problem, compact, held_out, tasks, rule, run)

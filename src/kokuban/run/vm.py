@@ -15,6 +15,7 @@ import numpy as np
 
 from kokuban.errors import DataError, SettingError, ShapeError
 from kokuban.expr import Const, Expr, Size, Symbol
+from kokuban.run.onehot import OneHot
 from kokuban.run.plan import Instruction, Plan, sized
 from kokuban.run.threads import obey_threadpoolctl
 
@@ -93,7 +94,7 @@ class Machine:
         sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
         self._size = sizes[0] if sizes else -1
         self._columns = plan.shapes[plan.outputs[0]][1] if plan.outputs else 0
-        self._sources: Sequence[np.ndarray] = ()
+        self._sources: Sequence[np.ndarray | OneHot] = ()
         self._lock = Lock()  # native code runs without Python's own lock
         for node, place in self._place.items():
             if isinstance(node, Const):
@@ -143,7 +144,7 @@ class Machine:
             )
         return y
 
-    def sources(self, data: Sequence[np.ndarray]) -> None:
+    def sources(self, data: Sequence[np.ndarray | OneHot]) -> None:
         """The data whose rows the plan takes, in the order of its sources."""
         if len(data) == len(self._sources) and all(map(is_, data, self._sources)):
             return
@@ -151,10 +152,13 @@ class Machine:
         if len(rows) > 1:
             raise ShapeError(f"The data have different numbers of rows: {sorted(rows)}.")
         taken = []
-        for number, array in enumerate(data):
+        for number, given in enumerate(data):
+            array, columns = given, 0
+            if isinstance(given, OneHot):
+                array, columns = given.ones, given.columns
             whole = np.require(array, self.dtype, ["C_CONTIGUOUS", "ALIGNED"])
-            self._engine.source(number, whole)
-            taken.append(whole)
+            self._engine.source(number, whole, columns)
+            taken.append(given if whole is array else whole)
         self._sources = taken  # another array is a copy, to be made anew
 
     def once(self, values: Mapping[Symbol, np.ndarray], rows: int) -> list[np.ndarray]:

@@ -15,10 +15,11 @@ import numpy as np
 from kokuban.errors import FileFormatError, SettingError
 from kokuban.expr import Symbol
 from kokuban.optim import Optimizer, Progress, to_dict as optimizer_to_dict
+from kokuban.run.onehot import OneHot
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
-from kokuban.train.loop import Arrays, Pass, Trainer, batches
+from kokuban.train.loop import Pass, Trainer, batches
 from kokuban.train.orders import Orders
 from kokuban.train.progress import Bar
 from kokuban.train.state import State
@@ -41,12 +42,12 @@ class Settings:
     checkpoint: str | None
     checkpoint_every: int | None
 
-    def fingerprint(self, data: Mapping[Symbol, np.ndarray]) -> dict[str, Any]:
+    def fingerprint(self, data: Mapping[Symbol, np.ndarray | OneHot]) -> dict[str, Any]:
         """What must be the same for a run to be resumed."""
         digest = hashlib.sha256()
         for symbol, value in sorted(data.items(), key=lambda item: item[0].name):
             digest.update(f"{symbol.name} {value.shape} {value.dtype}".encode())
-            digest.update(np.ascontiguousarray(value).tobytes())
+            digest.update(np.ascontiguousarray(value[:]).tobytes())
         return {
             "optimizer": optimizer_to_dict(self.optimizer),
             "batch_size": self.batch_size,
@@ -66,7 +67,7 @@ class Run:
     """
 
     trainer: Trainer
-    data: Arrays
+    data: Mapping[Symbol, np.ndarray | OneHot]
     settings: Settings
     evaluate: Callable[[Mapping[Symbol, np.ndarray]], Record]
     report: Callable[[Mapping[Symbol, np.ndarray], Record], object]

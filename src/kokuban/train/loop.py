@@ -21,6 +21,7 @@ from kokuban.nn.build import DRAW
 from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run import Program
+from kokuban.run.onehot import OneHot
 from kokuban.run.plan import Plan
 from kokuban.train.native import BOUT, Native, native_for, training_plan
 from kokuban.train.state import State
@@ -345,7 +346,7 @@ def _pieces(
     made dense some batches at a time.
     """
     many = -(-len(rows) // size)
-    if all(isinstance(v, np.ndarray) for v in data.values()):
+    if all(isinstance(v, np.ndarray | OneHot) for v in data.values()):
         yield 0, many, data, rows
         return
     columns = sum(int(s.shape[1]) for s in data)

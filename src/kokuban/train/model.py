@@ -22,6 +22,7 @@ from kokuban.optim import SGD, Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run.compiled import Compiled, Prediction
 from kokuban.run.lower import NotLowered
+from kokuban.run.onehot import compact_targets
 from kokuban.run.plan import Plan
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
@@ -255,6 +256,7 @@ class Model:
         rows = len(next(iter(data.values())))
         if self.network.classes and self.network.targets:
             require_two_classes(data[self.network.targets[0]], "t")
+        data = compact_targets(data)
         settings = Settings(
             optimizer or SGD(0.1),
             _whole(epochs, "epochs"),

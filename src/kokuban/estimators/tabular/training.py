@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from kokuban.estimators.tabular.network import (
 from kokuban.estimators.tabular.recipe import BETA2, EMBEDDING, FACTORS
 from kokuban.expr import Symbol
 from kokuban.optim import Adam, LogCosine, Progress
+from kokuban.run.onehot import compact_targets
 from kokuban.train.history import History, Record
 from kokuban.train.interrupt import Interrupt
 from kokuban.train.loop import Arrays, Pass, Trainer, shuffled
@@ -161,6 +162,7 @@ class Run:
     held: Rows | None
     judge: Criterion
     plan: Plan
+    _data: Mapping[Symbol, Any] = field(default_factory=dict)
     _began: float = 0.0
     _noted: float = 0.0  # when the last epoch ended
     _best: list[float] = field(default_factory=list)
@@ -173,6 +175,7 @@ class Run:
         Raises NonFiniteError where training fails before the first epoch is kept.
         """
         self._began = self._noted = self.plan.clock()
+        self._data = compact_targets(self.train.by_symbol(nets(self.design)))
         trainer, learned = self._start()
         with Interrupt() as interrupt:
             try:
@@ -248,7 +251,7 @@ class Run:
             raise _TimeIsUp
         loss = Pass(
             trainer,
-            self.train.by_symbol(nets(self.design)),
+            self._data,
             order,
             size,
             self._rate(len(order) // size),
