@@ -60,17 +60,22 @@ template <class T>
 void take_ones(const Operation<T>& op, const Batch& batch) {
   const Matrix<T>& c = op.call->results[0];
   const T* const data = op.call->data;
-  for (int64_t i = op.row; i < op.row + op.rows; ++i) {
-    const T one = data[batch.order[i]];
-    if (c.ones != nullptr) {
-      c.ones[i] = one;
-      continue;
+  const int64_t* const order = batch.order + op.row;
+  if (c.ones != nullptr) {
+    for (int64_t i = 0; i < op.rows; ++i) c.ones[op.row + i] = data[order[i]];
+    return;
+  }
+  vec<T> columns;
+  for (int k = 0; k < kLanes<T>; ++k) columns[k] = static_cast<T>(k);
+  for (int64_t p = 0; p < panels(c); ++p) {
+    const int64_t w = width(c, p);
+    T* to = at_panel(c, p) + op.row * w;
+    for (int64_t i = 0; i < op.rows; ++i, to += w) {
+      const T one = data[order[i]] - static_cast<T>(p * kPanel<T>);
+      for (int64_t k = 0; k < w; k += kLanes<T>)
+        store(to + k, select(all<T>(one - static_cast<T>(k)) == columns, all<T>(T(1)),
+                             all<T>(T(0))));
     }
-    for (int64_t p = 0; p < panels(c); ++p)
-      for (int64_t k = 0; k < width(c, p); k += kLanes<T>)
-        store(at_panel(c, p) + i * width(c, p) + k, all<T>(T(0)));
-    if (one >= T(0) && one < static_cast<T>(c.cols))  // who gave the data may have changed them
-      *place_of(c, i, static_cast<int64_t>(one)) = T(1);
   }
 }
 
