@@ -609,14 +609,15 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     std::vector<size_t> takes, products;
     int64_t rows = 0, bytes = 0;
   };
-  int64_t numbers = 0;
-  for (const Source& source : sources_) numbers += source.rows * source.stride();
-  const bool near = numbers * static_cast<int64_t>(sizeof(T)) <= kNear;
+  auto near = [](const Call<T>& take) {
+    return (take.data_end - take.data) * static_cast<int64_t>(sizeof(T)) <= kNear;
+  };
   std::vector<Operation<T>> old = std::move(noted.operations);
   std::vector<Part> parts;
   for (size_t k = 0; k < old.size(); ++k) {
     if (old[k].run == kernels_.take) {
       if (parts.empty() || !parts.back().products.empty()) parts.emplace_back();
+      if (near(*old[k].call)) continue;
       parts.back().takes.push_back(k);
       parts.back().rows += old[k].rows;
       parts.back().bytes +=
@@ -630,7 +631,7 @@ void Plan<T>::fetch_meanwhile(Noted<T>& noted) const {
     const std::vector<size_t>& products = parts[part].products;
     const bool last = part + 1 == parts.size();
     const Part& next = parts[last ? 0 : part + 1];
-    if (near || next.bytes > kFetched || products.empty()) continue;
+    if (next.bytes > kFetched || products.empty()) continue;
     size_t row = 0;
     for (size_t number : next.takes) {
       Operation<T>& take = old[number];
