@@ -37,9 +37,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--optimizer", default="sgd", choices=("sgd", "adam"))
     parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--steps", type=int, default=1024, help="of an epoch at most")
     parser.add_argument("--seconds", default="0.2", help="of a round, at least, about")
     wish = parser.parse_args()
-    setting = (wish.net, str(wish.batch), wish.optimizer, wish.seconds)
+    setting = (wish.net, str(wish.batch), wish.optimizer, str(wish.steps), wish.seconds)
     teams = [_started(folder.resolve(), setting) for folder in wish.folders]
     try:
         times = np.array(_rounds(teams, wish.rounds))  # (rounds, folders, 2)
@@ -94,14 +95,15 @@ def _rounds(teams: list[subprocess.Popen[str]], many: int) -> list[list[list[flo
     return found[1:]  # the first bears what is cold
 
 
-def _work(net: str, batch: str, optimizer: str, seconds: str) -> None:
+def _work(net: str, batch: str, optimizer: str, steps: str, seconds: str) -> None:
     """Train for about so long, or three epochs, at each line that comes."""
     from benchmarks.contenders.ours import Net  # loads the library of this process
     from kokuban.run.vm import native
 
     if native() is None:
         sys.exit("There is no engine in this folder: NumPy would run, and no build.")
-    job = Job(tuple(map(int, net.split("-"))), int(batch), optimizer)
+    sizes = tuple(map(int, net.split("-")))
+    job = Job(sizes, int(batch), optimizer, most=int(steps))
     ours = Net(job, Given(job.weights(), *job.data()))
     ours.begin()
     a_second, besides = SPEED

@@ -175,8 +175,8 @@ struct Call {
   int64_t together = 0;           // matmul_ta: rows that go through all panels of B together
   int64_t tall = 0;               // numbers in a full register of the program
   const T *data = nullptr, *data_end = nullptr;  // take: the source, row-major,
-  int64_t stride = 0;             // with so many numbers a row; `ones`: of 1s, where their columns
-  bool ones = false;              // are, one number a row
+  int64_t stride = 0;             // with so many numbers a row: all of them or, with
+  bool ones = false;              // `ones`, the column of the row's 1
   int64_t ahead = 0;              // take: how many rows ahead others are fetched
   Some<int64_t> ints;
   Some<double> constants;

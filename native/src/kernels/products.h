@@ -193,11 +193,12 @@ void tile_of_few(const Operation<T>& op, const Batch&) {
 
 // Where B is one vector wide, and few of its columns are there, tiles of C are turned: C columns of
 // B by V vectors of columns of A, so that no lane is idle. The same sums in the same order.
+// Turning back costs something: with more columns of B, or fewer rows, more than is saved.
 constexpr int kMostTurned = kRows * kVectors;  // accumulators
 template <class T>
-constexpr int kTurned = kLanes<T> * 3 / 4;  // columns of B at most, and the fewest rows,
+constexpr int kTurned = kLanes<T> * 3 / 4;  // columns of B
 template <class T>
-constexpr int kLeastTurned = 2 * kLanes<T>;  // or it costs more to turn than it saves
+constexpr int kLeastTurned = 2 * kLanes<T>;  // rows
 
 // Sums of such a tile, those of a column of B in `vectors` vectors, from C's start,
 template <class T>
@@ -258,7 +259,7 @@ void turned_tile(const Operation<T>& op, const Batch&) {
   finish_turned<T, left>(op, sums, C, V);
 }
 
-// Those for an even number of columns of B, or one, by half of it.
+// Those for one column of B, and for even numbers of them, by half of these.
 template <class T, int V, Left left>
 struct TurnedTiles {
   static constexpr int fit = kMostTurned / V < kTurned<T> ? kMostTurned / V : kTurned<T>;

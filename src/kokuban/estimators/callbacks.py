@@ -27,6 +27,11 @@ class Tasks:
     sample_weight: Any
     _now: Any = field(default=None, init=False)
 
+    @property
+    def heard(self) -> bool:
+        """Whether there is a callback."""
+        return hasattr(self.estimator, "_skl_callbacks")
+
     def open(self) -> None:
         """The fit begins."""
         self.fit.call_on_fit_task_begin(estimator=self.estimator, **self._data())
@@ -41,11 +46,15 @@ class Tasks:
 
     def begin(self, name: str) -> None:
         """An epoch, or another step on the way, begins."""
+        if not self.heard:
+            return
         self._now = self.fit.subcontext(task_name=name)
         self._now.call_on_fit_task_begin(estimator=self.estimator, **self._data())
 
     def end(self, learned: Learned) -> bool:
         """It has ended with these attributes; whether a callback wants to stop."""
+        if not self.heard:
+            return False
         now, self._now = self._now, None
         stop: bool = now.call_on_fit_task_end(
             estimator=self.estimator, **self._data(), reconstruction_attributes=learned
@@ -54,8 +63,8 @@ class Tasks:
 
     def only(self, rows: Any) -> None:
         """From here on the training data are these rows of it."""
-        if not hasattr(self.estimator, "_skl_callbacks"):
-            return  # nobody listens
+        if not self.heard:
+            return
         self.X, self.y, self.sample_weight = (
             None if part is None else _safe_indexing(part, rows)
             for part in (self.X, self.y, self.sample_weight)

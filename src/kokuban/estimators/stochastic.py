@@ -58,13 +58,14 @@ class Descent:
             with Interrupt() as interrupt:
                 self._epochs(interrupt)
         except KeyboardInterrupt:
-            self._store()
             history.stopped = "interrupted"
             warnings.warn(
                 f"Training was interrupted after {fitted.n_iter_} whole epochs; the "
                 "estimator keeps what it has learned.",
                 stacklevel=6,
             )
+        finally:
+            self._store()
         if fitted.early_stopping:
             fitted._take(fitted._best)
         else:
@@ -104,13 +105,20 @@ class Descent:
         fitted.loss_curve_.append(fitted.loss_)
         fitted.n_iter_, fitted.t_ = fitted.n_iter_ + 1, fitted.t_ + len(order)
         fitted._optimizer.epoch += 1
-        self._store()
+        if self._looked_at:
+            self._store()
         self._say(f"Iteration {fitted.n_iter_}, loss = {fitted.loss_:.8f}")
         finite = self._watch(began)
         self._schedule()
         if not finite:
             return "diverged"
         return "early stopping" if self._out_of_patience() else ""
+
+    @property
+    def _looked_at(self) -> bool:
+        """Whether somebody looks at the estimator after each epoch."""
+        watched = self.estimator.early_stopping or self.held_out is not None
+        return watched or (self.tasks is not None and self.tasks.heard)
 
     def _batch_size(self, rows: int) -> int:
         wanted = self.estimator.batch_size
