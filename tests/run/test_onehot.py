@@ -93,8 +93,9 @@ def test_the_engine_finds_the_same_bits(loss: Any, columns: int, dtype: Any) -> 
             machine = Machine(plan, dtype, 8, threads)
             machine.set({w: start})
             machine.sources([rows, given])
-            loss = machine.steps(order, 8, (0, 8), np.ones(8), 0, 0, settings, 60.0, 0.0)
-            found.append((loss, machine.get([w])[w]))
+            done = machine.steps(order, 8, (0, 8), np.ones(8), 0, 0, settings, 60.0, 0.0)
+            assert done[0] == 8
+            found.append((done, machine.get([w])[w]))
     for other in found[1:]:
         assert other[0] == found[0][0]
         assert_array_equal(other[1], found[0][1])
