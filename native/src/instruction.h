@@ -171,6 +171,7 @@ struct Call {
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together
   bool turned = false;            // and its registers hold columns, not rows, as vectors
+  bool deep = false;              // a product that is summed up part by part
   int64_t blocks = 0;             // by columns: the blocks of rows that a panel is cut into
   int64_t together = 0;           // matmul_ta: rows that go through all panels of B together
   int64_t tall = 0;               // numbers in a full register of the program
@@ -191,9 +192,10 @@ struct Operation {
   const T *a = nullptr, *b = nullptr, *c = nullptr, *d = nullptr;
   int64_t a_step = 0, b_step = 0, c_step = 0, d_step = 0;
   const T* ahead = nullptr;
-  int64_t rows = 0, cols = 0, row = 0, depth = 0, ahead_tiles = 0;
+  int64_t rows = 0, cols = 0, row = 0, depth = 0;
   T value = T(0);
   Micro micro = Micro::copy;
+  int32_t next_row = 0, next_panel = 0;
   const Matrix<T>* matrix = nullptr;
   const Call<T>* call = nullptr;
 };

@@ -213,7 +213,7 @@ bool Plan<T>::on_sums(const Ready<T>& call) const {
   const bool columns = code == Code::matmul_ta;
   if (!(rows || columns) || call.whole || call.fed.data != nullptr) return false;
   const Matrix<T>& left = call.operands_[0];
-  if ((rows && left.marks != nullptr) || deep(*call.item)) return false;
+  if (rows && left.marks != nullptr) return false;
   auto sum = [&](const Where<T>& x) {
     return x.place == Place::temporary && x.at == call.fed.at;
   };
@@ -251,8 +251,9 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
   for (int id : item.results) call.results_.push_back(matrix(id));
   call.frame = {nullptr, sized(item.rows), item.cols};
   if (item.by_columns) call.blocks = (call.frame.rows + kShared - 1) / kShared;
+  call.deep = deep(item);
   if (item.code == Code::matmul_ta && !takes_whole_rows(item))
-    call.together = deep(item) ? kDeepChunk : kernels_.layout.together();
+    call.together = call.deep ? kDeepChunk : kernels_.layout.together();
   scratch_of(item, &call);
   call.operands = some(call.operands_);
   call.results = some(call.results_);

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,28 @@ def test_batch_norm_over_fifty_steps() -> None:
     )
 
 
-# ---------------------------------------------------------------- the data's zeros
+# ---------------------------------------------------------------- nets of any size
+
+
+def compare_training(
+    layers: Sequence[kb.nn.Layer], x: np.ndarray, t: np.ndarray, dtype: Any, **fit: Any
+) -> None:
+    """The values after a fit: as the reference has them, the same on 1 and 3 threads."""
+
+    def trained(engine: str) -> dict[Symbol, np.ndarray]:
+        net = kb.nn.Sequential(*layers)
+        model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
+        model.fit(x, t, seed=3, engine=engine, **fit)
+        return dict(model.values)
+
+    reference, found = trained("numpy"), []
+    for threads in (1, 3):
+        with using(threads):
+            found.append(trained("native"))
+    tolerance = 1e-9 if dtype == np.float64 else 1e-4
+    for s, value in reference.items():
+        np.testing.assert_allclose(found[0][s], value, rtol=tolerance, atol=tolerance)
+        np.testing.assert_array_equal(found[0][s], found[1][s])
 
 
 @pytest.mark.parametrize("dtype", CLOSE)
@@ -251,23 +273,35 @@ def test_terms_that_zeros_leave_out(
     x = rng.normal(size=(rows, columns)) * (rng.uniform(size=(rows, columns)) < filled)
     x[:, 3] = -0.0
     t = rng.integers(0, 3, rows)
-    net = kb.nn.Sequential(
-        kb.nn.Affine(columns, units), kb.nn.Tanh(), kb.nn.Affine(units, 3)
+    layers = (kb.nn.Affine(columns, units), kb.nn.Tanh(), kb.nn.Affine(units, 3))
+    compare_training(layers, x, t, dtype, epochs=4, batch_size=batch)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+@pytest.mark.parametrize(
+    ("sizes", "batch"),
+    [
+        ((1100, 70, 3), 150),  # X W is summed up in parts,
+        ((20, 70, 1100, 3), 150),  # or the Δ Wᵀ of W 70×1100,
+        ((20, 70, 3), 1100),  # or Xᵀ Δ
+        ((1100, 1100, 3), 1100),
+    ],
+)
+def test_steps_on_the_sums_of_deep_products(
+    sizes: tuple[int, ...], batch: int, decay: float, dtype: Any
+) -> None:
+    """ReLU, its derivative and the update, done on sums that come in parts."""
+    rng = np.random.default_rng(7)
+    x, t = rng.normal(size=(2 * batch, sizes[0])), rng.integers(0, 3, 2 * batch)
+    layers: list[kb.nn.Layer] = []
+    for a, b in pairwise(sizes):
+        layers += [kb.nn.Affine(a, b), kb.nn.ReLU()]
+
+    optimizer = kb.optim.SGD(0.05, weight_decay=decay)
+    compare_training(
+        layers[:-1], x, t, dtype, optimizer=optimizer, epochs=2, batch_size=batch
     )
-
-    def trained(engine: str) -> dict[Symbol, np.ndarray]:
-        model = kb.Model(net, loss="softmax_cross_entropy", dtype=dtype)
-        model.fit(x, t, epochs=4, batch_size=batch, seed=3, engine=engine)
-        return dict(model.values)
-
-    reference, found = trained("numpy"), []
-    for threads in (1, 3):
-        with using(threads):
-            found.append(trained("native"))
-    tolerance = 1e-9 if dtype == np.float64 else 1e-4
-    for s, value in reference.items():
-        np.testing.assert_allclose(found[0][s], value, rtol=tolerance, atol=tolerance)
-        np.testing.assert_array_equal(found[0][s], found[1][s])
 
 
 def test_data_at_any_address() -> None:

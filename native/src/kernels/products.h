@@ -8,9 +8,9 @@ namespace kb::KB_ISA {
 template <class T>
 constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));  // numbers in a cache line
 // A tile that goes through a long part of B, more than kLong bytes, fetches meanwhile what comes
-// next, a line of B with every two rows, and little by little the next tile's rows of A and its own
-// of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel. Of
-// samples in the rows of A it fetches that of so many later.
+// next, a line of B with every two rows, and little by little what the next tile takes of A and its
+// own rows of C: faster it would wait for lines that it needs itself. So many tiles fetch a panel.
+// Of samples in the rows of A it fetches that of so many later.
 constexpr int64_t kLong = 1 << 13;
 constexpr int64_t kSamplesAhead = 16;
 template <class T>
@@ -73,8 +73,8 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V], int64_t after = 
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
 // it does not depend on R, on threads or on the batch. Meanwhile a tile that `fetches` does so with
-// what lies from `ahead` on (null: nothing) and the rows of A after its own, into the second cache,
-// and its rows of C to write them.
+// what lies from `ahead` on (null: nothing) and R rows of A from next_row on, next_panel panels
+// later, into the second cache, and its rows of C to write them.
 template <class T, int R, int V, Left left, bool fetches>
 void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
@@ -101,7 +101,8 @@ void tile(const Operation<T>& op, const Batch&) {
   const T* next = op.ahead != nullptr ? op.ahead : op.y;
   const int64_t next_step = op.ahead != nullptr ? 2 * kFetched<T> : 0;
   const char* own = reinterpret_cast<const char*>(op.y);
-  const int64_t own_step = 2 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
+  // the last ones take their time as well, so all are asked for in the first half
+  const int64_t own_step = 4 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
   // The products of `many` columns of A; those that fetch two by two, since lines are fetched
   // once for both. `of_a(k)` fetches what column k of A is followed by.
   auto each = [&](auto many, auto of_a, auto column) KB_INLINED {
@@ -123,8 +124,8 @@ void tile(const Operation<T>& op, const Batch&) {
     int64_t p = op.a_step / kPanel<T>, rest = op.depth;
     auto panel = [&](auto many, auto w) KB_INLINED {
       const T* from = at_panel(a, p) + op.row * w;
-      // of the next R rows, which are w·R numbers in a row, entry R·k
-      each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(from + R * (w + k), 0, 2); },
+      const T* next_rows = at_panel(a, p + op.next_panel) + op.next_row * w;  // w·R in a row
+      each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(next_rows + R * k, 0, 2); },
            [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
     };
     constexpr Constant<kPanel<T>> full;  // one address leads to all rows then
@@ -143,15 +144,23 @@ void tile(const Operation<T>& op, const Batch&) {
       asm("" : "+r"(x));  // else GCC adds op.row to each entry's place, in a register apiece
       return x;
     };
-    auto later = [&](int64_t k) { return sample(least(k + kSamplesAhead, op.depth - 1)); };
-    each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
-         [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
+    auto fetch = [&](int64_t k) KB_INLINED {
+      __builtin_prefetch(sample(least(k + kSamplesAhead, op.depth - 1)), 0, 3);
+      __builtin_prefetch(from[k] + op.next_row, 0, 2);
+    };
+    each(op.depth, fetch, [&](int64_t k) { return [x = sample(k)](int i) { return x[i]; }; });
   } else {
-    const int64_t p = op.row / kPanel<T>, w = width(a, p);
-    const T* from = at_panel(a, p) + op.a_step * w + (op.row - p * kPanel<T>);
-    auto later = [&](int64_t k) { return from + (k + kSamplesAhead) * w; };
-    each(op.depth, [&](int64_t k) KB_INLINED { __builtin_prefetch(later(k), 0, 3); },
-         [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
+    auto from_row = [&](int64_t row, int64_t w) {
+      const int64_t p = row / kPanel<T>;
+      return at_panel(a, p) + op.a_step * w + (row - p * kPanel<T>);
+    };
+    const int64_t w = width(a, op.row / kPanel<T>), next_w = width(a, op.next_row / kPanel<T>);
+    const T *from = from_row(op.row, w), *next = from_row(op.next_row, next_w);
+    auto fetch = [&](int64_t k) KB_INLINED {
+      __builtin_prefetch(from + (k + kSamplesAhead) * w, 0, 3);
+      __builtin_prefetch(next + k * next_w, 0, 2);
+    };
+    each(op.depth, fetch, [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
   }
   finish<T, R, V, left>(op, sum);
 }
@@ -305,10 +314,38 @@ inline void skip(Operation<T>& op, int64_t tall) {
   op.rows -= tall;
 }
 
-// `rows` rows of one panel of C from `row`, in tiles of nearly the same height. The first
-// `ahead_tiles` of them fetch what comes next, each a part.
+// A product, or what is left of it, and what its tiles fetch. Before `next_b`, a panel or a part of
+// one (null: nothing), B is taken for `beyond` more rows than these; the last tiles fetch it, so
+// that it is still there. Of A read as rows each tile fetches those after its own, the last one
+// those from row `after` on, `after_panel` panels later; of A read as columns those so many columns
+// `further`. Where a step is done on sums, those of a part of a deep product go to `sums`.
+template <class T>
+struct Product : Operation<T> {
+  const T* next_b = nullptr;
+  T* sums = nullptr;
+  int64_t beyond = 0, after = 0, after_panel = 0, further = 0;
+};
+
+// Does its first `tall` rows, by a tile of `most` rows at most.
+template <class T, Left kind>
+inline void first_rows(const Desk<T>& desk, Product<T>& op, int64_t tall, int64_t most) {
+  const bool last = tall == op.rows;
+  const int64_t tiles = (op.rows + op.beyond + most - 1) / most;
+  op.ahead = nullptr;
+  if (op.next_b != nullptr && tiles <= kFetchingTiles<T>)
+    op.ahead = op.next_b + (kFetchingTiles<T> - tiles) * op.depth * kFetched<T>;
+  int64_t next = op.row + tall;
+  if (kind == Left::rows || kind == Left::taken_rows) next = last ? op.after : next;
+  else next = op.row + (op.row + op.further < op.matrix->cols ? op.further : 0);
+  op.next_row = static_cast<int32_t>(next);
+  op.next_panel = static_cast<int32_t>(last ? op.after_panel : 0);
+  perform<T>(desk, op);
+  skip(op, tall);
+}
+
+// `rows` rows of one panel of C from `row`, in tiles of nearly the same height.
 template <class T, int V, Left kind>
-inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
+inline void rows_of_panel(const Desk<T>& desk, Product<T> op) {
   const auto* const of = is_long<T>(op.depth, op.cols) ? kTiles<T, V, kind, true>.of
                                                        : kTiles<T, V, kind, false>.of;
   while (op.rows > 0) {
@@ -318,11 +355,8 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
     for (int64_t tiles = (left + tile_rows(V) - 1) / tile_rows(V); tiles > 0; --tiles) {
       int64_t tall = (left + tiles - 1) / tiles;
       op.run = of[tall - 1];
-      perform(desk, op);
-      skip(op, tall);
+      first_rows<T, kind>(desk, op, tall, tile_rows(V));
       left -= tall;
-      if (op.ahead != nullptr)
-        op.ahead = --op.ahead_tiles > 0 ? op.ahead + op.depth * kFetched<T> : nullptr;
     }
   }
 }
@@ -330,7 +364,7 @@ inline void rows_of_panel(const Desk<T>& desk, Operation<T> op) {
 // The same of a panel one vector wide, of which b_step columns are there: rows of C by turned
 // tiles, as many vectors at once as can be, and what is left of them.
 template <class T, Left kind>
-inline void rows_of_narrow_panel(const Desk<T>& desk, Operation<T> op) {
+inline void rows_of_narrow_panel(const Desk<T>& desk, Product<T> op) {
   if constexpr (kind == Left::columns || kind == Left::taken_columns) {
     const int64_t half = (op.b_step + 1) / 2 * (op.b_step > 1);
     const bool worth = op.b_step <= kTurned<T> && op.depth >= kLeastTurned<T>;
@@ -341,13 +375,12 @@ inline void rows_of_narrow_panel(const Desk<T>& desk, Operation<T> op) {
         const auto& tiles = kTurnedTiles<T, vectors, kind>;
         if (vectors * kLanes<T> > rows || half > tiles.fit / 2) return false;
         op.run = tiles.of[half];
-        perform(desk, op);
-        skip(op, vectors * kLanes<T>);
+        first_rows<T, kind>(desk, op, vectors * kLanes<T>, vectors * kLanes<T>);
         return true;
       };
       if (turned(Constant<kVectors>()) || turned(Constant<kVectors / 2>())) continue;
       if (turned(Constant<1>())) continue;
-      Operation<T> rest = op;  // of a panel of A
+      Product<T> rest = op;  // of a panel of A
       rest.rows = rows;
       rows_of_panel<T, 1, kind>(desk, rest);
       skip(op, rows);
@@ -357,7 +390,7 @@ inline void rows_of_narrow_panel(const Desk<T>& desk, Operation<T> op) {
 }
 
 template <class T, Left left>
-inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
+inline void in_tiles(const Desk<T>& desk, const Product<T>& op) {
   switch (op.cols / kLanes<T>) {
 #if defined(__AVX512F__) || defined(__aarch64__)
     case 4: return rows_of_panel<T, 4, left>(desk, op);
@@ -371,14 +404,21 @@ inline void in_tiles(const Desk<T>& desk, const Operation<T>& op) {
 // A deep product is summed up part by part, so that all its rows use a part of B while that is
 // in the cache, and fetch the next part. Each entry is still summed over k in order.
 template <class T, Left left>
-void part_by_part(const Desk<T>& desk, Operation<T> op) {
-  const T* const ahead = op.ahead;
-  const int64_t ahead_tiles = op.ahead_tiles;
+void part_by_part(const Desk<T>& desk, const Product<T>& whole) {
+  Product<T> op = whole;
   for (int64_t depth = op.depth; depth > 0; depth -= op.depth) {
     op.depth = least(depth, kLayout<T>.deep());
-    const bool last = depth == op.depth;
-    op.ahead = last ? ahead : op.b + op.depth * op.cols;
-    op.ahead_tiles = last ? ahead_tiles : kFetchingTiles<T>;
+    const bool last = depth == op.depth, parts = whole.depth > op.depth;
+    if (parts) {
+      const bool again = last && whole.beyond > 0;  // from the first part, with more rows
+      op.next_b = again ? whole.b : last ? whole.next_b : op.b + op.depth * op.cols;
+      op.beyond = 0;
+      op.after = last ? whole.after : op.row;
+      op.after_panel = (last ? -op.a_step : op.depth) / kPanel<T>;
+      const bool on_sums = whole.micro != Micro::copy;
+      op.micro = last ? whole.micro : Micro::copy;
+      op.y = on_sums && !last ? whole.sums : whole.y;
+    }
     in_tiles<T, left>(desk, op);
     op.a_step += op.depth;
     op.b += op.depth * op.cols;
@@ -425,7 +465,7 @@ void product_of_few(const Operation<T>& op, const Batch&) {
 }
 
 template <class T>
-inline void few_in_rows(const Desk<T>& desk, Operation<T> op) {
+inline void few_in_rows(const Desk<T>& desk, Product<T> op) {
   switch (op.cols / kLanes<T>) {
 #if defined(__AVX512F__) || defined(__aarch64__)
     case 4: op.run = product_of_few<T, 4>; break;
@@ -434,13 +474,13 @@ inline void few_in_rows(const Desk<T>& desk, Operation<T> op) {
     case 2: op.run = product_of_few<T, 2>; break;
     default: op.run = product_of_few<T, 1>;
   }
-  perform(desk, op);
+  perform<T>(desk, op);
 }
 
 // C = start + A B, or start + Aᵀ B. Terms of zeros in A are left out where that is quicker:
 // in rows, one vector of sums waits for itself.
 template <class T, bool TA>
-inline void product(const Desk<T>& desk, const Operation<T>& op) {
+inline void product(const Desk<T>& desk, const Product<T>& op) {
   const double filled = op.matrix->filled;
   if constexpr (TA) {
     if (filled < 0.35) return part_by_part<T, Left::few_columns>(desk, op);

@@ -24,10 +24,10 @@ void pack_transposed(const Operation<T>& op, const Batch&) {
 }
 
 // A part of a frame that goes through a program together: panels `first` to `last`, `rows`
-// rows from `row`; `begin` is the first that the panels are gone through for. Registers hold
+// rows from `row`; the panels are gone through for those from `begin` to `end`. Registers hold
 // `most` rows of every panel.
 struct Chunk {
-  int64_t first, last, row, rows, most, begin;
+  int64_t first, last, row, rows, most, begin, end;
 };
 
 template <class T>
@@ -196,15 +196,15 @@ inline void feed(const Work<T>& work, int64_t q) {
   const Call<T>& call = work.call;
   const int64_t w = width(call.frame, q);
   const bool turns = call.turned && call.fed.data == nullptr;
-  Operation<T> op;
+  Product<T> op;
   const Where<T>& to = call.first == nullptr ? call.fed : call.first->to;
   op.y = turns ? work.scratch() + call.fed.spread : begin_of(to, work.scratch(), q, w, work.chunk);
   op.matrix = &call.operands[0];
   op.cols = w;
   if constexpr (code == Code::sum_rows || code == Code::sum_all) {
-    op.run = code == Code::sum_rows ? add_rows<T> : add_all<T>;
+    op.run = code == Code::sum_all ? add_all<T> : rows_added<T>(w / kLanes<T>);
     op.row = q;
-    perform(work.desk, op);
+    perform<T>(work.desk, op);
   } else {
     const Matrix<T>& b = call.operands[1];
     constexpr bool packed = code == Code::matmul_tb;
@@ -226,12 +226,17 @@ inline void feed(const Work<T>& work, int64_t q) {
         if (x.place == Place::scalar || x.place == Place::number) op.d = work.wide(x, q, w).from;
       }
     }
-    const int64_t tiles = (work.chunk.row - work.chunk.begin) / kRows;  // before, at least
-    if (!packed && is_long<T>(op.depth, w) && tiles < kFetchingTiles<T> && q + 1 < panels(b)) {
-      op.ahead = at_panel(b, q + 1) + tiles * op.depth * kFetched<T>;
-      op.ahead_tiles = kFetchingTiles<T> - tiles;
-    }
-    product<T, code == Code::matmul_ta>(work.desk, op);
+    // What comes next, in the order in which panels_of and program go through rows and panels.
+    constexpr bool columns = code == Code::matmul_ta;
+    const bool all = q + 1 == panels(call.frame), again = all && (columns || call.whole);
+    if (!packed && is_long<T>(op.depth, w) && (!all || again))
+      op.next_b = at_panel(b, again ? 0 : q + 1);
+    const int64_t row = op.row + op.rows, left = work.chunk.end - row;
+    op.beyond = call.whole ? 0 : left;
+    op.after = call.whole && !all ? op.row : left > 0 ? row : work.chunk.begin;
+    op.further = all ? call.together : 0;
+    op.sums = in_scratch(work.scratch(), call.fed.at, q, work.chunk);
+    product<T, columns>(work.desk, op);
   }
   if (turns) work.perform(turn_in<T>, work.scratch() + call.fed.at,
                           work.scratch() + call.fed.spread, 0, work.cols());
@@ -257,14 +262,16 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
   T* const scratch = desk.scratch;
   const int64_t step = call.whole ? last - first : 1;
   const Where<T>& fed = call.first == nullptr ? call.fed : call.first->to;
-  const bool direct = code != Code::entries && call.steps.many == 0 && fed.data != nullptr;
+  const bool sums = call.deep && call.first != nullptr;  // they pass through registers
+  const bool direct =
+      code != Code::entries && call.steps.many == 0 && fed.data != nullptr && !sums;
   for (int64_t p = first; p < last; p += step) {
-    Work<T> work{call, desk, {p, p + step, lo, 0, 0, lo}};
+    Work<T> work{call, desk, {p, p + step, lo, 0, 0, lo, hi}};
     Chunk& chunk = work.chunk;
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
     chunk.most = hi - lo;
-    if (!direct && chunk.most * wide > call.tall) {  // it passes through registers
+    if (!direct && chunk.most * wide > call.tall) {  // so it does itself
       const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
       chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
       if (call.turned) chunk.most = (chunk.most + kLanes<T> - 1) / kLanes<T> * kLanes<T>;

@@ -84,19 +84,36 @@ void each_row(const Operation<T>& op, const Batch&) {
   if (last >= 0) block(i, [=](int64_t j) { return least(j, last); });
 }
 
-// y 1×w: the rows of panel `row` of A added, four sums taking turns.
-template <class T>
+// y 1×w, w V vectors: the rows of panel `row` of A added, four sums of each column taking turns.
+template <class T, int V>
 void add_rows(const Operation<T>& op, const Batch&) {
   const Matrix<T>& a = *op.matrix;
-  const int64_t w = width(a, op.row);
-  for (int64_t k = 0; k < w; k += kLanes<T>) {
-    vec<T> sum[4] = {all<T>(T(0)), all<T>(T(0)), all<T>(T(0)), all<T>(T(0))};
-    const T* from = at_panel(a, op.row) + k;
-    int64_t i = 0;
-    for (; i + 4 <= a.rows; i += 4)
-      KB_UNROLLED for (int j = 0; j < 4; ++j) sum[j] += load(from + (i + j) * w);
-    for (; i < a.rows; ++i) sum[0] += load(from + i * w);
-    store(op.y + k, (sum[0] + sum[1]) + (sum[2] + sum[3]));
+  constexpr int64_t w = V * kLanes<T>;
+  vec<T> sum[4][V];
+  KB_UNROLLED for (int j = 0; j < 4; ++j)
+    KB_UNROLLED for (int v = 0; v < V; ++v) sum[j][v] = all<T>(T(0));
+  const T* from = at_panel(a, op.row);
+  auto add = [&](vec<T> (&to)[V]) KB_INLINED {
+    KB_UNROLLED for (int v = 0; v < V; ++v) to[v] += load(from + v * kLanes<T>);
+    from += w;
+  };
+  int64_t i = 0;
+  for (; i + 4 <= a.rows; i += 4)
+    KB_UNROLLED for (int j = 0; j < 4; ++j) add(sum[j]);
+  for (; i < a.rows; ++i) add(sum[0]);
+  KB_UNROLLED for (int v = 0; v < V; ++v)
+    store(op.y + v * kLanes<T>, (sum[0][v] + sum[1][v]) + (sum[2][v] + sum[3][v]));
+}
+
+template <class T>
+inline auto rows_added(int64_t vectors) {
+  switch (vectors) {
+#if defined(__AVX512F__) || defined(__aarch64__)
+    case 4: return add_rows<T, 4>;
+    case 3: return add_rows<T, 3>;
+#endif
+    case 2: return add_rows<T, 2>;
+    default: return add_rows<T, 1>;
   }
 }
 
