@@ -73,8 +73,8 @@ inline void finish(const Operation<T>& op, vec<T> (&sum)[R][V], int64_t after = 
 // are V vectors: the k-th of B at b + k·V, `depth` of them, the i-th of C at y + i·V, of the
 // start at c + i·c_step (c null: there is none). Each entry of C is summed over k in order, so
 // it does not depend on R, on threads or on the batch. Meanwhile a tile that `fetches` does so with
-// what lies from `ahead` on (null: nothing) and R rows of A from next_row on, next_panel panels
-// later, into the second cache, and its rows of C to write them.
+// what lies from `ahead` on (null: nothing) and R rows of A (columns, where Aᵀ is stored) from
+// next_row on, next_panel panels later, into the second cache, and its rows of C to write them.
 template <class T, int R, int V, Left left, bool fetches>
 void tile(const Operation<T>& op, const Batch&) {
   vec<T> sum[R][V];
@@ -101,7 +101,7 @@ void tile(const Operation<T>& op, const Batch&) {
   const T* next = op.ahead != nullptr ? op.ahead : op.y;
   const int64_t next_step = op.ahead != nullptr ? 2 * kFetched<T> : 0;
   const char* own = reinterpret_cast<const char*>(op.y);
-  // the last ones take their time as well, so all are asked for in the first half
+  // in its first half, since lines take their time; then those of the next tile
   const int64_t own_step = 4 * R * bw * static_cast<int64_t>(sizeof(T)) / (op.depth + 1) + 1;
   // The products of `many` columns of A; those that fetch two by two, since lines are fetched
   // once for both. `of_a(k)` fetches what column k of A is followed by.
@@ -124,8 +124,8 @@ void tile(const Operation<T>& op, const Batch&) {
     int64_t p = op.a_step / kPanel<T>, rest = op.depth;
     auto panel = [&](auto many, auto w) KB_INLINED {
       const T* from = at_panel(a, p) + op.row * w;
-      const T* next_rows = at_panel(a, p + op.next_panel) + op.next_row * w;  // w·R in a row
-      each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(next_rows + R * k, 0, 2); },
+      const T* coming = at_panel(a, p + op.next_panel) + op.next_row * w;  // w·R in a row
+      each(many, [&](int64_t k) KB_INLINED { __builtin_prefetch(coming + R * k, 0, 2); },
            [&](int64_t k) { return [x = from + k, w](int i) { return x[i * w]; }; });
     };
     constexpr Constant<kPanel<T>> full;  // one address leads to all rows then
@@ -155,10 +155,10 @@ void tile(const Operation<T>& op, const Batch&) {
       return at_panel(a, p) + op.a_step * w + (row - p * kPanel<T>);
     };
     const int64_t w = width(a, op.row / kPanel<T>), next_w = width(a, op.next_row / kPanel<T>);
-    const T *from = from_row(op.row, w), *next = from_row(op.next_row, next_w);
+    const T *from = from_row(op.row, w), *coming = from_row(op.next_row, next_w);
     auto fetch = [&](int64_t k) KB_INLINED {
       __builtin_prefetch(from + (k + kSamplesAhead) * w, 0, 3);
-      __builtin_prefetch(next + k * next_w, 0, 2);
+      __builtin_prefetch(coming + k * next_w, 0, 2);
     };
     each(op.depth, fetch, [&](int64_t k) { return [x = from + k * w](int i) { return x[i]; }; });
   }

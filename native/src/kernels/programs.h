@@ -262,7 +262,7 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
   T* const scratch = desk.scratch;
   const int64_t step = call.whole ? last - first : 1;
   const Where<T>& fed = call.first == nullptr ? call.fed : call.first->to;
-  const bool sums = call.deep && call.first != nullptr;  // they pass through registers
+  const bool sums = call.deep && call.first != nullptr;  // of parts, in registers
   const bool direct =
       code != Code::entries && call.steps.many == 0 && fed.data != nullptr && !sums;
   for (int64_t p = first; p < last; p += step) {
@@ -271,7 +271,7 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
     int64_t wide = 0;
     for (int64_t q = chunk.first; q < chunk.last; ++q) wide += width(call.frame, q);
     chunk.most = hi - lo;
-    if (!direct && chunk.most * wide > call.tall) {  // so it does itself
+    if (!direct && chunk.most * wide > call.tall) {  // registers are not that tall
       const int64_t fit = call.tall / wide, parts = (hi - lo + fit - 1) / fit;
       chunk.most = (hi - lo + parts - 1) / parts;  // as even as can be
       if (call.turned) chunk.most = (chunk.most + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
