@@ -3,11 +3,12 @@
     python make_cases.py FILE
 
 Every operation's samples; products and sums of every size; steps of training for every
-layer with every loss, the optimizers taking turns; random graphs. In some plans threads
-divide all products of the batch by columns. The file is numbers of
-eight bytes, least byte first: whole numbers, doubles, and texts and lists after their
-length. `Writer` and `Case` show the order. Inputs are floats, so that one case tests both
-types; each expected matrix comes with how far float64 and float32 may be from it.
+layer with every loss, the optimizers taking turns, and with products of many terms;
+random graphs. In some plans threads divide all products of the batch by columns. The
+file is numbers of eight bytes, least byte first: whole numbers, doubles, and texts and
+lists after their length. `Writer` and `Case` show the order. Inputs are floats, so that
+one case tests both types; each expected matrix comes with how far float64 and float32
+may be from it.
 """
 
 from __future__ import annotations
@@ -267,6 +268,24 @@ def of_training() -> Iterator[Case]:
             yield case
 
 
+DEEP = (  # sizes of a net some of whose products have more terms than are summed at once
+    (70, 1100, 70, 3),
+    (70, 5, 70, 1100),
+    (1100, 1, 17, 3),
+    (1100, 5, 70, 3),
+)
+
+
+def of_deep_products() -> Iterator[Case]:
+    for sizes in DEEP:
+        for by_columns in (False, True):
+            name = f"deep {list(sizes)}, by columns: {by_columns}"
+            with divided(by_columns):
+                yield trained(
+                    name, LAYERS["relu"], "softmax_cross_entropy", OPTIMIZERS[0], sizes
+                )
+
+
 def trained(
     name: str,
     inner: Callable[[int], Sequence[nn.Layer]],
@@ -365,7 +384,13 @@ def data_for(
 
 def main(path: str) -> None:
     writer = Writer()
-    parts = (of_operations(), of_sizes(), of_graphs(), of_training())
+    parts = (
+        of_operations(),
+        of_sizes(),
+        of_graphs(),
+        of_training(),
+        of_deep_products(),
+    )
     cases = [case for part in parts for case in part]
     writer.text("kokuban plans 1")
     writer.each(cases, writer.case)
