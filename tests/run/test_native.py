@@ -278,6 +278,7 @@ def test_terms_that_zeros_leave_out(
 
 
 @pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("filled", [0.15, 1.0])
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 @pytest.mark.parametrize(
     ("sizes", "batch"),
@@ -289,11 +290,13 @@ def test_terms_that_zeros_leave_out(
     ],
 )
 def test_steps_on_the_sums_of_deep_products(
-    sizes: tuple[int, ...], batch: int, decay: float, dtype: Any
+    sizes: tuple[int, ...], batch: int, decay: float, filled: float, dtype: Any
 ) -> None:
     """ReLU, its derivative and the update, done on sums that come in parts."""
     rng = np.random.default_rng(7)
-    x, t = rng.normal(size=(2 * batch, sizes[0])), rng.integers(0, 3, 2 * batch)
+    x = rng.normal(size=(2 * batch, sizes[0]))
+    x *= rng.uniform(size=x.shape) < filled
+    t = rng.integers(0, 3, 2 * batch)
     layers: list[kb.nn.Layer] = []
     for a, b in pairwise(sizes):
         layers += [kb.nn.Affine(a, b), kb.nn.ReLU()]
