@@ -299,8 +299,8 @@ void Plan<T>::prepare() {
   for (size_t id = 0; id < buffers_.size(); ++id)
     if (!in_place(static_cast<int>(id))) {
       continue;
-    } else if (sources_[sources_of_[id]].ones) {  // from any row on a whole vector is read
-      const auto numbers = static_cast<size_t>(most_rows_ + kernels_.layout.lanes);
+    } else if (sources_[sources_of_[id]].ones) {
+      const auto numbers = static_cast<size_t>(most_rows_);
       if (ones_[id] == nullptr) ones_[id] = std::make_unique<T[]>(numbers);
     } else if (begins_[id] == nullptr) {
       begins_[id] = std::make_unique<const T*[]>(static_cast<size_t>(most_rows_));

@@ -37,8 +37,12 @@ void turn_taken(const Operation<T>& op, const Batch&) {
 template <class T>
 void turn_ones(const Operation<T>& op, const Batch&) {
   T* y = op.y;
-  for (int64_t i = 0; i < op.rows; i += kLanes<T>) {
-    const vec<T> ones = load(op.matrix->ones + op.row + i);
+  const T* from = op.matrix->ones + op.row;
+  T last[kLanes<T>] = {};
+  for (int64_t i = 0; i < op.rows; i += kLanes<T>, from += kLanes<T>) {
+    if (const int64_t left = op.rows - i; left < kLanes<T>)  // others may write what follows
+      from = static_cast<const T*>(memcpy(last, from, sizeof(T) * static_cast<size_t>(left)));
+    const vec<T> ones = load(from);
     for (int64_t j = 0; j < op.cols; ++j, y += kLanes<T>)
       store(y, select(ones == all<T>(static_cast<T>(j)), all<T>(T(1)), all<T>(T(0))));
   }
