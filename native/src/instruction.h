@@ -51,6 +51,9 @@ enum class Code : int {
   X(part, 3, false)                  /* a b/c          */                               \
   X(add_part, 4, false)              /* a b/c + d      */                               \
   X(subtract_part, 4, false)         /* d - a b/c      */                               \
+  X(exp_difference, 2, false)        /* exp(a - b)     */                               \
+  X(difference_multiple, 3, false)   /* (a - b) c      */                               \
+  X(multiply_subtract_part, 4, false) /* (a b - c)/d   */                               \
   X(row_max, 1, true) X(row_sum, 1, true) X(row_sum_of_squares, 1, true)
 
 enum class Micro : int {
@@ -123,17 +126,16 @@ struct Batch {
   uint64_t seed = 0, draw = 0;     // of dropout
 };
 
-// An argument or a result with its address. What is not read in place (a constant, a 1×1,
-// 1×n or m×1 operand) is first repeated in the scratch memory.
+// An argument or a result with its address. What is not read in place (a 1×1, 1×n or m×1 operand)
+// is first repeated in the scratch memory, a constant once for all.
 template <class T>
 struct Where {
   Place place = Place::number;
   const Matrix<T>* matrix = nullptr;  // of an operand
-  T* data = nullptr;   // of an operand or result
+  T* data = nullptr;   // of an operand, result or constant
   int64_t rows = 0;    // of that matrix
   int64_t at = 0;      // of a register, in the scratch memory
   int64_t spread = 0;  // where it is repeated, in the scratch memory
-  T number = T(0);
 };
 
 template <class T>

@@ -5,6 +5,7 @@
 #endif
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
@@ -61,6 +62,7 @@ Plan<T>::Plan(const Kernels<T>& kernels, std::vector<Buffer> buffers,
   std::vector<T*> pieces;
   for (size_t count : numbers) pieces.push_back(allocated(count));
   for (const Buffer& buffer : buffers_) base_.push_back(pieces[buffer.memory]);
+  repeat_constants();
   int64_t most = 0;
   for (const Instruction& item : code_) most = std::max(most, scratch_of(item, nullptr));
   for (int k = 0; k < team_.size(); ++k) scratch_.push_back(allocated(most));
@@ -97,6 +99,20 @@ int Plan<T>::check(int id) const {
   return id;
 }
 
+template <class T>
+void Plan<T>::repeat_constants() {
+  for (const Instruction& item : code_)
+    for (const Step& step : item.steps)
+      for (const Argument& a : step.args)
+        if (a.place == Place::number) constants_[std::bit_cast<uint64_t>(a.value)] = nullptr;
+  const int lanes = kernels_.layout.lanes;
+  T* next = allocated(constants_.size() * static_cast<size_t>(lanes));
+  for (auto& [bits, vector] : constants_) {
+    vector = next;
+    next = std::fill_n(vector, lanes, static_cast<T>(std::bit_cast<double>(bits)));
+  }
+}
+
 // ---------------------------------------------------------------- calls made ready
 
 // Whether it is a product of so many terms that they are summed up part by part.
@@ -109,7 +125,7 @@ bool Plan<T>::deep(const Instruction& item) const {
 
 // Lays out the scratch memory of a program, in a call where one is given: registers, a place
 // for each argument of a step that is repeated, a panel of a transposed factor, a register for
-// each operand 1×n or to turn, a vector for each constant or 1×1.
+// each operand 1×n or to turn, a vector for each 1×1.
 // Returns how many numbers that takes.
 template <class T>
 int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
@@ -142,9 +158,9 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   auto where = [&](const Argument& a, int side) {
     Where<T> x;
     x.place = a.place;
-    x.number = static_cast<T>(a.value);
     if (a.place == Place::temporary || a.place == Place::tall) x.at = a.index * tall;
-    else if (a.place != Place::number && call != nullptr) {
+    else if (a.place == Place::number) x.data = constants_.at(std::bit_cast<uint64_t>(a.value));
+    else if (call != nullptr) {
       x.matrix = &call->operands_[a.index];
       x.data = x.matrix->data;
       x.rows = x.matrix->rows;
@@ -161,7 +177,7 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
       x.place = Place::temporary;
       x.data = nullptr;
     }
-    if (a.place == Place::scalar || a.place == Place::number) {
+    if (a.place == Place::scalar) {
       x.spread = next;
       next += lanes;
       if (call != nullptr) call->numbers_.push_back(x);

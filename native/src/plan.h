@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -109,6 +111,7 @@ class Plan {
   bool in_place(int id) const;
   bool turns(const Instruction& item) const;
   T* allocated(size_t numbers);
+  void repeat_constants();
   void prepare();
   void make_ready(const Instruction& item, Ready<T>& call);
   bool on_sums(const Ready<T>& call) const;
@@ -155,6 +158,7 @@ class Plan {
   std::vector<std::unique_ptr<void, void (*)(void*)>> memory_;
   std::vector<T*> base_;     // of the buffers
   std::vector<T*> scratch_;  // of the threads
+  std::map<uint64_t, T*> constants_;  // of the programs, by their bits: each in a vector
   std::vector<Source> sources_;
   std::vector<Marks> marks_;  // of the buffers
   std::vector<int> sources_of_;  // of the buffers whose rows could be read in place, or -1

@@ -174,7 +174,26 @@ KB_INLINE floats fma(floats a, floats b, floats c) { return _mm512_fmadd_ps(a, b
 KB_INLINE doubles fma(doubles a, doubles b, doubles c) {
   return _mm512_fmadd_pd(a, b, c);
 }
-KB_INLINE floats sqrt(floats x) { return _mm512_maskz_sqrt_ps(0xffff, x); }
+
+// Zeros, subnormal numbers, infinities and NaN.
+KB_INLINE bool unusual(floats x) { return _mm512_fpclass_ps_mask(x, 0xbf) != 0; }
+
+// Roots and quotients of floats go on from estimates of 14 bits and are nearly twice as quick as
+// the processor's own, of which they have all bits, or all but the last beside subnormal numbers:
+// P. W. Markstein, IBM Journal of Research and Development 34 (1990), 111-119. It does the rest.
+KB_INLINE floats sqrt(floats x) {
+  const floats y = _mm512_maskz_rsqrt14_ps(0xffff, x), half = splat<floats>(0.5f);
+  const floats s = x * y, h = half * y, e = fma(-s, h, half);
+  const floats near = fma(s, e, s), rest = fma(-near, near, x);
+  const floats root = fma(rest, fma(h, e, h), near);
+  return __builtin_expect(unusual(root), 0) ? _mm512_maskz_sqrt_ps(0xffff, x) : root;
+}
+KB_INLINE floats divide(floats a, floats b) {
+  const floats y = _mm512_maskz_rcp14_ps(0xffff, b);
+  const floats inverse = fma(fma(-b, y, splat<floats>(1.0f)), y, y), near = a * inverse;
+  const floats quotient = fma(fma(-b, near, a), inverse, near);
+  return __builtin_expect(unusual(quotient), 0) ? a / b : quotient;
+}
 KB_INLINE doubles sqrt(doubles x) { return _mm512_maskz_sqrt_pd(0xff, x); }
 KB_INLINE floats at_most(floats x, floats bound) {
   return _mm512_maskz_min_ps(0xffff, bound, x);
@@ -230,6 +249,11 @@ KB_INLINE doubles at_least(doubles x, doubles bound) {
   return (doubles)vmaxq_f64((float64x2_t)bound, (float64x2_t)x);
 }
 #endif
+
+template <class V>
+KB_INLINE V divide(V a, V b) {
+  return a / b;
+}
 
 template <class V>
 KB_INLINE V fma(V a, V b, entry<V> c) {

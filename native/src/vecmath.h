@@ -122,7 +122,7 @@ KB_INLINE V tanh(V x) {
   const auto s = split_exponent(-2 * at_most(abs(x), splat<V>(bound<V>::tanh_one)));
   const V w = two_to(s), part = w * expm1_reduced(s);
   const V b = 1 + w, a = b - 2 * w, above = a - part, below = b + part;
-  const V y = above / below;
+  const V y = divide(above, below);
   const V lost = fma(-y, part - (below - b), (a - above) - part);
   return with_sign_of(fma(lost, fma(y, half, half), y), x);
 }
@@ -134,7 +134,7 @@ KB_INLINE V sigmoid(V x) {
   const auto s = split_exponent(at_least(-abs(x), splat<V>(bound<V>::exp_zero)));
   const V p = expm1_reduced(s), h = 1 + p, e = scale(h, s.n, s.shifted), below = 1 + e;
   const V lost = (p - (h - 1)) - (e - (below - 1));
-  const V ratio = e / below, y = fma(ratio * (1 - ratio), lost, ratio);
+  const V ratio = divide(e, below), y = fma(ratio * (1 - ratio), lost, ratio);
   return select<V>(x < 0, y, 1 - y);
 }
 

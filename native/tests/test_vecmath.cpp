@@ -362,6 +362,10 @@ bool test_all(const options &o) {
   KB_TEST(erf);
   good &= test("sqrt", o, [](auto x) { return v::sqrt(x); },
                [](auto x) { return std::sqrt(x); });
+  good &= test("1/x", o, [](auto x) { return v::divide(v::splat<decltype(x)>(1), x); },
+               [](auto x) { return 1 / x; });
+  good &= test("x/3", o, [](auto x) { return v::divide(x, v::splat<decltype(x)>(3)); },
+               [](auto x) { return x / 3; });
   good &= test("round", o, [](auto x) { return v::round(x); },
                [](auto x) { return std::nearbyint(x); });
   return good;

@@ -22,11 +22,16 @@ struct Entries {
   int64_t step;
   vec<T> operator[](int64_t k) const { return load(from + k * step); }
 };
-// a b, entry by entry.
+// a b and a b - c, entry by entry.
 template <class T>
 struct Products {
   Entries<T> a, b;
   vec<T> operator[](int64_t k) const { return a[k] * b[k]; }
+};
+template <class T>
+struct Excesses {
+  Entries<T> a, b, c;
+  vec<T> operator[](int64_t k) const { return fma(a[k], b[k], -c[k]); }
 };
 
 // y = f(a, b, c, d) entry by entry, `cols` of them, f the operation `what`.
@@ -40,13 +45,14 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
     for (int64_t k = 0; k < n; k += kLanes<T>) store(y + k, f(from[k]...));
   };
   const Products<T> product{a, b};
+  const Excesses<T> excess{a, b, c};
   const V zero = all<T>(T(0)), one = all<T>(T(1)), given = all<T>(value);
   const auto quotient = [=](auto x, auto z, auto f, auto... from) {  // f(x/z, ...)
     if (z.step == 0) {  // by one number: it is inverted once
       const V inverse = one / z[0];
       return each([=](V p, auto... rest) { return f(p * inverse, rest...); }, x, from...);
     }
-    return each([=](V p, V q, auto... rest) { return f(p / q, rest...); }, x, z, from...);
+    return each([=](V p, V q, auto... rest) { return f(divide(p, q), rest...); }, x, z, from...);
   };
   switch (what) {
     case Micro::copy: return each([](V x) { return x; }, a);
@@ -100,6 +106,10 @@ void entry_by_entry(const Operation<T>& op, const Batch&) {
     case Micro::part: return quotient(product, c, [](V x) { return x; });
     case Micro::add_part: return quotient(product, c, [](V x, V z) { return x + z; }, d);
     case Micro::subtract_part: return quotient(product, c, [](V x, V z) { return z - x; }, d);
+    case Micro::exp_difference: return each([](V x, V z) { return exp(x - z); }, a, b);
+    case Micro::difference_multiple:
+      return each([](V x, V z, V t) { return (x - z) * t; }, a, b, c);
+    case Micro::multiply_subtract_part: return quotient(excess, d, [](V x) { return x; });
     case Micro::multiply_step:
       if (value == T(0))
         return each([](V x, V z) { return times_step<T>(x, z); }, a, b);

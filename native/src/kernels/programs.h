@@ -73,8 +73,8 @@ struct Work {
       case Place::temporary:
       case Place::full: return {begin_of(x, scratch(), p, w, chunk), 1};
       case Place::row: return {in_scratch(scratch(), x.spread, p, chunk), 1};
-      case Place::scalar:
-      case Place::number: return {scratch() + x.spread, 0};
+      case Place::scalar: return {scratch() + x.spread, 0};
+      case Place::number: return {x.data, 0};
       case Place::tall:
       case Place::column: break;
     }
@@ -92,8 +92,8 @@ struct Work {
     switch (x.place) {
       case Place::temporary: return {scratch() + x.at, 1};
       case Place::row: return {to, 1};
-      case Place::scalar:
-      case Place::number: return {to, 0};
+      case Place::scalar: return {to, 0};
+      case Place::number: return {x.data, 0};
       case Place::full: perform(turn_in<T>, to, from, 0, cols()); break;
       case Place::tall: perform(turn_numbers<T>, to, scratch() + x.at, 0, cols()); break;
       case Place::column: perform(turn_column<T>, to, from, 0, cols()); break;
@@ -103,7 +103,8 @@ struct Work {
 
   // An argument of a step over numbers for each row, which registers hold side by side.
   Entries<T> tall(const Where<T>& x) const {
-    if (x.place == Place::scalar || x.place == Place::number) return {scratch() + x.spread, 0};
+    if (x.place == Place::number) return {x.data, 0};
+    if (x.place == Place::scalar) return {scratch() + x.spread, 0};
     if (x.place == Place::tall) return {scratch() + x.at, 1};
     T* to = scratch() + x.spread;
     move(to, 1, x.data + chunk.row * kLanes<T>, kLanes<T>);
@@ -242,7 +243,7 @@ inline void feed(const Work<T>& work, int64_t q) {
                           work.scratch() + call.fed.spread, 0, work.cols());
 }
 
-// The numbers that a program takes, each repeated in a vector.
+// The 1×1 matrices that a program takes, each repeated in a vector.
 template <class T>
 void spread_numbers(const Call<T>& call, const Desk<T>& desk) {
   for (const Where<T>& x : call.numbers) {
@@ -250,7 +251,6 @@ void spread_numbers(const Call<T>& call, const Desk<T>& desk) {
     op.run = spread_number<T>;
     op.y = desk.scratch + x.spread;
     op.a = x.data;
-    op.value = x.number;
     perform(desk, op);
   }
 }

@@ -4,10 +4,10 @@
 
 namespace kb::KB_ISA {
 
-// A number, repeated in a vector: of a 1×1 matrix a, or `value` where a is null.
+// The number of a 1×1 matrix a, repeated in a vector.
 template <class T>
 void spread_number(const Operation<T>& op, const Batch&) {
-  store(op.y, all<T>(op.a != nullptr ? op.a[0] : op.value));
+  store(op.y, all<T>(op.a[0]));
 }
 
 // A row a, `cols` wide, repeated in `rows` rows.

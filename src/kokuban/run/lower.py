@@ -50,6 +50,10 @@ TOGETHER = {
     ("part", "add", 0): "add_part",
     ("part", "add", 1): "add_part",
     ("part", "subtract", 1): "subtract_part",
+    ("subtract", "exp", 0): "exp_difference",
+    ("subtract", "multiply", 0): "difference_multiple",
+    ("subtract", "multiply", 1): "difference_multiple",
+    ("multiply_subtract", "divide", 0): "multiply_subtract_part",
 }
 
 
