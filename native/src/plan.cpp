@@ -99,6 +99,7 @@ int Plan<T>::check(int id) const {
   return id;
 }
 
+// Each constant of the programs, in all lanes of a vector.
 template <class T>
 void Plan<T>::repeat_constants() {
   for (const Instruction& item : code_)
@@ -150,10 +151,9 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
     next += buffers_[item.operands[1]].cols * kernels_.layout.panel;
   }
   std::vector<int64_t> row_at(item.operands.size(), -1), turned_at(item.operands.size(), -1);
-  auto written = [&](int operand) {  // by a step of this program
-    const int memory = buffers_[item.operands[operand]].memory;
-    return std::any_of(item.results.begin(), item.results.end(),
-                       [&](int id) { return buffers_[id].memory == memory; });
+  auto written = [&](int operand) {  // anew by a step of this program, and read after that
+    const int id = item.operands[operand];
+    return std::find(item.results.begin(), item.results.end(), id) != item.results.end();
   };
   auto where = [&](const Argument& a, int side) {
     Where<T> x;
@@ -343,7 +343,7 @@ void Plan<T>::get(int id, T* values) const {
 
 template <class T>
 void Plan<T>::end(const std::vector<int>& kept) {
-  std::vector<bool> stays(memory_.size(), false);  // the pieces, then the threads' scratch
+  std::vector<bool> stays(memory_.size(), false);  // the pieces, then constants and scratch
   for (int id : kept) stays[buffers_[check(id)].memory] = true;
   ended_ = true;
   for (size_t id = 0; id < buffers_.size(); ++id)
