@@ -13,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from kokuban.errors import KokubanError
 from kokuban.expr import Expr, Symbol, is_number, number, order, plain, rebuild, written
 from kokuban.ops import exp, log, relu, row_max, step, sum as sum_of
+from kokuban.run.narrow import Narrow
 from kokuban.run.plan import (
     BATCH,
+    EXPANDED,
     PRODUCTS,
     REGISTERS,
     Argument,
@@ -22,13 +24,11 @@ from kokuban.run.plan import (
     Plan,
     Step,
     Target,
+    is_entrywise,
 )
 from kokuban.run.schedule import Group, Task, copied, gradients_early, scheduled
 from kokuban.shape import Shape
 
-# What has no step of its own in a program; every other operation has one.
-WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
-EXPANDED = ("softmax", "logsumexp")  # written with what the engine has
 # What two steps make, by the argument of the second that the first is.
 TOGETHER = {
     ("multiply", "add", 0): "multiply_add",
@@ -71,9 +71,10 @@ def lower(
 
     `sources` are the symbols whose rows are taken from the data, batch by batch; all
     other symbols are buffers. Symbols take new values only where the first output, the
-    loss, is finite. `rows` is how many a batch has, or 0: with many, memory is saved, and
-    with few, threads divide large weights. Raises NotLowered for what the engine cannot
-    take.
+    loss, is finite. `rows` is how many a batch has, or 0: with many, memory is saved,
+    with few, threads divide large weights, and small networks keep narrow ones
+    transposed.
+    Raises NotLowered for what the engine cannot take.
     """
     both = [
         o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})
@@ -84,11 +85,14 @@ def lower(
             "new value."
         )
     every, written_as = _expanded(plain([*outputs, *(assigned or {}).values()]))
-    outputs, new_values = every[: len(outputs)], every[len(outputs) :]
-    tasks = _Tasks(outputs, sources, dict(zip(assigned or {}, new_values, strict=True)))
+    new_values = dict(zip(assigned or {}, every[len(outputs) :], strict=True))
+    program = Narrow(every[: len(outputs)], new_values, written_as, rows)
+    tasks = _Tasks(program.outputs, sources, program.assigned)
     gradients_early(tasks.all, rows)
     groups = scheduled(tasks.all, rows)
-    return _Emission(outputs, groups, bool(assigned), written_as).plan
+    plan = _Emission(program.outputs, groups, bool(assigned), program.shown).plan
+    plan.twins = program.twins
+    return plan
 
 
 def _named(node: Expr, *names: str) -> bool:
@@ -100,15 +104,6 @@ def _real(node: Expr) -> Expr:
     while _named(node, "distribution"):
         (node,) = node.args
     return node
-
-
-def _entrywise(node: Expr) -> bool:
-    return node.op is not None and node.op.native not in (
-        None,
-        *WHOLE,
-        *EXPANDED,
-        "row_max",
-    )
 
 
 # ---------------------------------------------------------------- expressions
@@ -219,7 +214,7 @@ class _Tasks:
             return False
         users = self._users[node]
         if _named(node, "broadcast"):
-            return all(map(_entrywise, users))
+            return all(map(is_entrywise, users))
         if _named(node, "transpose"):
             return all(map(_reads_transposed, users))
         return False
@@ -229,7 +224,7 @@ class _Tasks:
             self._alone("take", node, (), (self._sources.index(node),))
         elif node.op is None or self._virtual(node):
             return
-        elif _entrywise(node):
+        elif is_entrywise(node):
             self._entry(node)
         else:
             self._other(node)

@@ -13,6 +13,9 @@ from kokuban.shape import Dim, Shape, show
 
 BATCH = "N"  # the dimension of the samples
 
+# What has no step of its own in a program; every other operation has one.
+WHOLE = ("matmul", "transpose", "sum", "slice", "place", "mask", "copy")
+EXPANDED = ("softmax", "logsumexp")  # written with what the engine has
 PRODUCTS = ("matmul", "matmul_ta", "matmul_tb")
 FEEDS = (*PRODUCTS, "sum_rows", "sum_all")  # go on into a program
 STORED = ("full", "row", "column", "scalar")  # places of operands
@@ -83,6 +86,7 @@ class Plan:
 
     memory   for each buffer the piece of memory it lives in
     guard    the buffer of the loss that guarded instructions look at, or -1
+    twins    symbols that are kept transposed, and the symbols whose buffers they have
     """
 
     buffers: list[Expr] = field(default_factory=list)
@@ -90,6 +94,7 @@ class Plan:
     outputs: list[int] = field(default_factory=list)
     memory: list[int] = field(default_factory=list)
     guard: int = -1
+    twins: dict[Symbol, Symbol] = field(default_factory=dict)
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -135,6 +140,16 @@ class Plan:
             b if isinstance(b, Symbol) else symbol(f"v{k}", b.shape, "state")
             for k, b in enumerate(self.buffers)
         ]
+
+
+def is_entrywise(node: Expr) -> bool:
+    """Whether a node is a step of a program, entry by entry."""
+    return node.op is not None and node.op.native not in (
+        None,
+        *WHOLE,
+        *EXPANDED,
+        "row_max",
+    )
 
 
 def sized(dim: Dim) -> int:
