@@ -73,8 +73,7 @@ def lower(
     other symbols are buffers. Symbols take new values only where the first output, the
     loss, is finite. `rows` is how many a batch has, or 0: with many, memory is saved,
     with few, threads divide large weights, and small networks keep narrow ones
-    transposed.
-    Raises NotLowered for what the engine cannot take.
+    transposed. Raises NotLowered for what the engine cannot take.
     """
     both = [
         o for o in map(_real, outputs) if isinstance(o, Symbol) and o in (assigned or {})
