@@ -122,13 +122,15 @@ class Writer:
         self.real(value)
 
     def case(self, case: Case) -> None:
-        place = {node: k for k, node in enumerate(case.plan.buffers)}
+        place = case.plan.places
         constants = {
             n: np.array(n.value, float, ndmin=2) for n in place if isinstance(n, Const)
         }
 
         def some(values: Matrices) -> None:
-            known = {place[n]: v for n, v in values.items() if n in place}
+            known = {
+                place[n]: case.plan.kept(n, v) for n, v in values.items() if n in place
+            }
             self.whole(len(known))
             for number, value in known.items():
                 self.whole(number)
@@ -331,8 +333,9 @@ def trained(
     exact, rough = seen
     trainer = trainers[0]
     plan = trainer.plan(list(data), batch)
-    place = {node: k for k, node in enumerate(plan.buffers)}
+    place = plan.places
     numbers = [plan.outputs[0], *(place.get(s, -1) for s in trainer.state.values)]
+    held = [network.loss, *trainer.state.values]
     slots = {s: np.zeros(s.shape) for s in trainer.slots}
     runs = [
         Run(len(rows), rows, 7, k, {RATE: one(ETA), STEP: one(k + 1)})
@@ -345,7 +348,7 @@ def trained(
         batch,
         {**slots, **begin},
         runs,
-        [(numbers[k], exact[k]) for k in kept],
+        [(numbers[k], plan.kept(held[k], exact[k])) for k in kept],
         [closeness(exact[k], rough[k]) for k in kept],
         list(data.values()),
     )

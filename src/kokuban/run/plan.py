@@ -7,6 +7,9 @@ expression that it stands for, so a plan can be read.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from kokuban.expr import Expr, Symbol, substitute, symbol, written
 from kokuban.shape import Dim, Shape, show
@@ -20,6 +23,7 @@ PRODUCTS = ("matmul", "matmul_ta", "matmul_tb")
 FEEDS = (*PRODUCTS, "sum_rows", "sum_all")  # go on into a program
 STORED = ("full", "row", "column", "scalar")  # places of operands
 REGISTERS = ("temporary", "tall")
+Matrix = np.ndarray[Any, np.dtype[Any]]
 Argument = tuple[str, int, float]  # place, index of a register or operand, number
 Target = tuple[bool, int]  # whether it is stored; index of the result or register
 
@@ -100,6 +104,16 @@ class Plan:
     def shapes(self) -> list[tuple[int, int]]:
         """The buffers' shapes, the batch as -1."""
         return [(sized(b.shape[0]), sized(b.shape[1])) for b in self.buffers]
+
+    @property
+    def places(self) -> dict[Expr, int]:
+        """Which buffer each expression has, and each symbol that is kept transposed."""
+        own = {node: k for k, node in enumerate(self.buffers)}
+        return own | {s: own[twin] for s, twin in self.twins.items()}
+
+    def kept(self, node: Expr, value: Matrix) -> Matrix:
+        """A value as its buffer has it; or what the buffer has, as the value."""
+        return value.T if node in self.twins else value
 
     def work_a_row(self, rows: int) -> float:
         """Operations of the matrix products in a step, for each of so many rows."""

@@ -90,8 +90,7 @@ class Machine:
             threads,
             plan.work_a_row(most_rows),
         )
-        self._place = {node: k for k, node in enumerate(plan.buffers)}
-        self._place |= {s: self._place[twin] for s, twin in plan.twins.items()}
+        self._place = plan.places
         sizes = [k for n, k in self._place.items() if isinstance(n, Size)]
         self._size = sizes[0] if sizes else -1
         self._columns = plan.shapes[plan.outputs[0]][1] if plan.outputs else 0
@@ -105,17 +104,16 @@ class Machine:
         """Give symbols their values; those that the plan does not have are left out."""
         for s, value in values.items():
             if s in self._place:
-                kept = value.T if s in self.plan.twins else value
-                array = np.ascontiguousarray(kept, self.dtype)
+                array = np.ascontiguousarray(self.plan.kept(s, value), self.dtype)
                 self._engine.set(self._place[s], array)
 
     def get(self, symbols: Sequence[Symbol]) -> dict[Symbol, np.ndarray]:
         """The values that symbols have now."""
-        found: dict[Symbol, np.ndarray] = {}
+        found, shapes = dict[Symbol, np.ndarray](), self.plan.shapes
         for s in symbols:
-            kept = np.empty(self.plan.shapes[self._place[s]], self.dtype)
+            kept = np.empty(shapes[self._place[s]], self.dtype)
             self._engine.get(self._place[s], kept)
-            found[s] = np.ascontiguousarray(kept.T) if s in self.plan.twins else kept
+            found[s] = np.ascontiguousarray(self.plan.kept(s, kept))
         return found
 
     def end(self, symbols: Sequence[Symbol]) -> None:
