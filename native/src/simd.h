@@ -179,9 +179,9 @@ KB_INLINE doubles fma(doubles a, doubles b, doubles c) {
 KB_INLINE bool unusual(floats x) { return _mm512_fpclass_ps_mask(x, 0xbf) != 0; }
 
 // Roots and quotients of floats go on from estimates of 14 bits and are nearly twice as quick as
-// the processor's own, of which they have all bits; below 2e-31 the last one may differ. At zeros
-// and infinities the processor's own are taken. P. W. Markstein, IBM Journal of Research and
-// Development 34 (1990), 111-119.
+// the processor's own. Roots have all of its bits from 2e-31 on; of others, and of few quotients,
+// the last one differs. Where a result is one of the above the processor's own is taken. P. W.
+// Markstein, IBM Journal of Research and Development 34 (1990), 111-119.
 KB_INLINE floats sqrt(floats x) {
   const floats y = _mm512_maskz_rsqrt14_ps(0xffff, x), half = splat<floats>(0.5f);
   const floats s = x * y, h = half * y, e = fma(-s, h, half);
