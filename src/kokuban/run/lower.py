@@ -25,6 +25,7 @@ from kokuban.run.plan import (
     Step,
     Target,
     is_entrywise,
+    is_named,
 )
 from kokuban.run.schedule import Group, Task, copied, gradients_early, scheduled
 from kokuban.shape import Shape
@@ -94,13 +95,9 @@ def lower(
     return plan
 
 
-def _named(node: Expr, *names: str) -> bool:
-    return node.op is not None and node.op.name in names
-
-
 def _real(node: Expr) -> Expr:
     """The node behind marks that change nothing at the run."""
-    while _named(node, "distribution"):
+    while is_named(node, "distribution"):
         (node,) = node.args
     return node
 
@@ -119,23 +116,23 @@ def _expanded(outputs: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, Expr]]:
     new: dict[Expr, Expr] = {}
     before: dict[Expr, Expr] = {}
     nodes = order(outputs)
-    rectified = {n.args[0] for n in nodes if _named(n, "relu")}
+    rectified = {n.args[0] for n in nodes if is_named(n, "relu")}
     for node in nodes:
         args = tuple(new[a] for a in node.args)
-        if _named(node, *EXPANDED):
+        if is_named(node, *EXPANDED):
             (u,) = args
             most = row_max(u)
             terms = exp(u - most)
             total = sum_of(terms, over="columns")
             new[node] = (
-                terms * (1 / total) if _named(node, "softmax") else log(total) + most
+                terms * (1 / total) if is_named(node, "softmax") else log(total) + most
             )
-        elif _named(node, "divide") and _repeats_a_vector(args[1]):
+        elif is_named(node, "divide") and _repeats_a_vector(args[1]):
             new[node] = args[0] * (1 / args[1].args[0])
-        elif _named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
+        elif is_named(node, "step") and node.args[0] in rectified and _at_zero(node) == 0:
             new[node] = step(relu(args[0]), at_zero=0)
         elif (
-            _named(node, "sum")
+            is_named(node, "sum")
             and dict(node.attrs)["over"] == "all"
             and _has_rows(args[0])
         ):
@@ -153,13 +150,13 @@ def _at_zero(node: Expr) -> float:
 
 
 def _repeats_a_vector(node: Expr) -> bool:
-    return _named(node, "broadcast") and node.args[0].shape != (1, 1)
+    return is_named(node, "broadcast") and node.args[0].shape != (1, 1)
 
 
 def _reads_transposed(node: Expr) -> bool:
     """Whether a node is a product that reads a transposed factor where it lies."""
-    return _named(node, "matmul") and not all(
-        _named(_real(a), "transpose") for a in node.args
+    return is_named(node, "matmul") and not all(
+        is_named(_real(a), "transpose") for a in node.args
     )
 
 
@@ -212,9 +209,9 @@ class _Tasks:
         if node in self._kept:
             return False
         users = self._users[node]
-        if _named(node, "broadcast"):
+        if is_named(node, "broadcast"):
             return all(map(is_entrywise, users))
-        if _named(node, "transpose"):
+        if is_named(node, "transpose"):
             return all(map(_reads_transposed, users))
         return False
 
@@ -263,7 +260,7 @@ class _Tasks:
         node = _real(node)
         if is_number(node):
             return None, "number"
-        if _named(node, "broadcast"):
+        if is_named(node, "broadcast"):
             (node,) = map(_real, node.args)  # read where it is used
         if node.shape == shape:
             return node, "full"
@@ -278,10 +275,10 @@ class _Tasks:
         name, attrs = node.op.name, dict(node.attrs)
         args = [_real(a) for a in node.args]
         by_rows = node.shape[0] != 1
-        if name == "matmul" and _named(args[0], "transpose"):
+        if name == "matmul" and is_named(args[0], "transpose"):
             inner = _real(args[0].args[0])
             self._append("feed", "matmul_ta", node, (inner, False), (args[1], False))
-        elif name == "matmul" and _named(args[1], "transpose"):
+        elif name == "matmul" and is_named(args[1], "transpose"):
             inner = _real(args[1].args[0])
             self._append("feed", "matmul_tb", node, (args[0], by_rows), (inner, False))
         elif name == "matmul":

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from kokuban.expr import Expr, Symbol, order, rebuild, symbol
 from kokuban.ops import broadcast
-from kokuban.run.plan import BATCH, is_entrywise
+from kokuban.run.plan import BATCH, is_entrywise, is_named
 from kokuban.shape import Dim
 
 SMALL = 4e5  # operations of a step's products; the engine gives such a step to one thread
@@ -81,11 +81,11 @@ class Narrow:
 
     def _is_product(self, node: Expr, factor: Expr) -> bool:
         """Whether a node is a product by a factor, or its transpose for such products."""
-        if _named(node, "transpose"):
+        if is_named(node, "transpose"):
             return node not in self.outputs and all(
                 self._is_product(u, node) for u in self._users[node]
             )
-        return _named(node, "matmul") and node.args[0] is not factor
+        return is_named(node, "matmul") and node.args[0] is not factor
 
     def _rewrite(self, nodes: Sequence[Expr], updates: set[Expr]) -> None:
         new: dict[Expr, Expr] = dict(self.twins.items())
@@ -97,9 +97,9 @@ class Narrow:
                 new[n], shown[n] = _turned(n, new), _turned(n, shown)
             else:
                 shown[n] = self.shown.get(n, n)
-                if _named(n, "transpose") and n.args[0] in self.twins:
+                if is_named(n, "transpose") and n.args[0] in self.twins:
                     new[n] = new[n.args[0]]
-                elif _named(n, "matmul") and n.args[1] in self.twins:
+                elif is_named(n, "matmul") and n.args[1] in self.twins:
                     new[n] = new[n.args[0]] @ new[n.args[1]].T
                 else:
                     new[n] = rebuild(n, tuple(new[a] for a in n.args))
@@ -122,15 +122,11 @@ def _turned(node: Expr, new: Mapping[Expr, Expr]) -> Expr:
 
 
 def _is_gradient(node: Expr) -> bool:
-    return _named(node, "matmul") and _named(node.args[0], "transpose")
+    return is_named(node, "matmul") and is_named(node.args[0], "transpose")
 
 
 def _repeats_number(node: Expr) -> bool:
-    return _named(node, "broadcast") and node.args[0].shape == (1, 1)
-
-
-def _named(node: Expr, name: str) -> bool:
-    return node.op is not None and node.op.name == name
+    return is_named(node, "broadcast") and node.args[0].shape == (1, 1)
 
 
 def _work(nodes: Sequence[Expr], rows: int) -> float:
@@ -142,5 +138,5 @@ def _work(nodes: Sequence[Expr], rows: int) -> float:
     return sum(
         2.0 * sized(n.shape[0]) * sized(n.shape[1]) * sized(n.args[0].shape[1])
         for n in nodes
-        if _named(n, "matmul")
+        if is_named(n, "matmul")
     )

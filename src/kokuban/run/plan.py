@@ -156,6 +156,11 @@ class Plan:
         ]
 
 
+def is_named(node: Expr, *names: str) -> bool:
+    """Whether a node is one of these operations."""
+    return node.op is not None and node.op.name in names
+
+
 def is_entrywise(node: Expr) -> bool:
     """Whether a node is a step of a program, entry by entry."""
     return node.op is not None and node.op.native not in (
