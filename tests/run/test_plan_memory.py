@@ -108,12 +108,30 @@ def test_a_step_can_be_broken_off_until_its_last_barrier(
 
 
 @pytest.mark.parametrize("optimizer", COPIES, ids=repr)
-def test_products_that_take_long_come_before_new_values(
+@pytest.mark.parametrize(
+    ("sizes", "rows", "early"),
+    [
+        ((784, 2048, 2048, 10), 1024, []),  # 12 GFLOP in all
+        ((784, 256, 10), 60000, [(784, 256)]),  # 24
+        ((784, 4096, 4096, 10), 1024, [(4096, 4096)]),  # 41, of which 34
+        ((784, 1024, 1024, 10), 20000, [(784, 1024), (1024, 1024)]),  # 75: 32 and 42
+    ],
+)
+def test_little_of_what_takes_long_is_left_for_new_values(
+    sizes: tuple[int, ...],
+    rows: int,
+    early: list[tuple[int, int]],
     optimizer: kb.optim.Optimizer,
 ) -> None:
-    plan = model((784, 256, 10), kb.nn.ReLU()).plan(optimizer, 60000)
-    before = [i.guarded for i in plan.instructions if i.frame == (784, 256)]
-    assert before == [False, True]  # Xᵀ Δ, and what it changes
+    plan = model(sizes, kb.nn.ReLU()).plan(optimizer, rows)
+    large = {w for w in pairwise(sizes) if 10 not in w}
+    products = {
+        i.frame: i.guarded
+        for i in plan.instructions
+        if i.code == "matmul_ta" and i.frame in large
+    }
+    assert set(products) == large
+    assert sorted(shape for shape in products if not products[shape]) == early
 
 
 @pytest.mark.parametrize("optimizer", COPIES, ids=repr)

@@ -18,7 +18,7 @@ from kokuban.shape import SCALAR, Dim, Shape
 
 MANY = 1 << 18  # numbers of an activation that is worth a barrier
 FEWER = 4  # times as many as in the gradient that it is kept for
-LONG = 1e10  # operations of a product that holds a step up
+LONG = 1.5e10  # operations that a step may go on for when it is to be broken off
 WEIGHT = 1 << 16  # numbers of a weight that is worth two barriers
 MOST_ROWS = 1  # of a batch, for each of its columns
 
@@ -80,23 +80,17 @@ def copied(node: Expr, target: Symbol, after: tuple[Expr, ...]) -> Task:
 
 
 def gradients_early(tasks: Sequence[Task], rows: int) -> None:
-    """Let small gradients of weights be there before what can lie where activations do.
+    """Let some gradients of weights be stored before any weight takes its new value.
 
     H, N×m, is kept for a gradient HᵀΔ until the loss is known to be finite, and what is
     worked out from H meanwhile, such as ΔWᵀ ⊙ f'(H), lies beside it. If HᵀΔ is stored
     first, it takes H's place. That costs a barrier, so it is for large H and small HᵀΔ.
-    Small gradients that take long come early too: a step can be broken off up to the
-    first new value.
+
+    A step can be broken off up to its first new value, and goes on from there. So where
+    the gradients that are left take long, the largest are stored before that too.
     """
     makers, readers = _makers(tasks), _readers(tasks)
     last = [t for t in tasks if t.target is not None]
-    for p in tasks:
-        if p.code == "matmul_ta" and p.reads[0][0].shape[0] == BATCH:
-            few = FEWER * sized(p.frame[1]) < rows
-            work = 2.0 * rows * sized(p.frame[0]) * sized(p.frame[1])
-            if few and work > LONG and not _ancestors([p], makers).intersection(last):
-                p.kept = True
-                _wait(last, p)
     for h in makers:
         if h.shape[0] != BATCH or rows * sized(h.shape[1]) < MANY:
             continue
@@ -112,6 +106,20 @@ def gradients_early(tasks: Sequence[Task], rows: int) -> None:
                 _wait(rest, p)
             for t in rest:
                 _wait(last, t)
+    works = {
+        t: 2.0 * rows * sized(t.frame[0]) * sized(t.frame[1])
+        for t in tasks
+        if t.code == "matmul_ta"
+        and t.reads[0][0].shape[0] == BATCH
+        and not t.kept
+        and not _ancestors([t], makers).intersection(last)
+    }
+    left = sum(works.values())
+    for p in sorted(works, key=works.__getitem__, reverse=True):
+        if left > LONG:
+            left -= works[p]
+            p.kept = True
+            _wait(last, p)
 
 
 def _wait(tasks: Sequence[Task], other: Task) -> None:
