@@ -148,7 +148,8 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   int64_t next = (registers + kMostArguments) * tall;
   if (item.code == Code::matmul_tb) {
     if (call != nullptr) call->packed = next;
-    next += buffers_[item.operands[1]].cols * kernels_.layout.panel;
+    const int64_t depth = buffers_[item.operands[1]].cols;
+    next += whole ? kernels_.layout.size(depth, item.cols) : depth * kernels_.layout.panel;
   }
   std::vector<int64_t> row_at(item.operands.size(), -1), turned_at(item.operands.size(), -1);
   auto written = [&](int operand) {  // anew by a step of this program, and read after that
@@ -288,6 +289,8 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
   }
+  call.turned_sums = item.code == Code::matmul_tb && call.turned && !call.start_each_row &&
+                     call.fed.data == nullptr;
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;

@@ -113,10 +113,7 @@ void Validation::shapes(const Instruction& item) const {
       apart(2);
       Buffer a = operand(0), b = operand(1);
       if (item.code == Code::matmul_ta) std::swap(a.rows, a.cols);
-      if (item.code == Code::matmul_tb) {
-        std::swap(b.rows, b.cols);
-        require(!takes_whole_rows(item), item, "whole rows");
-      }
+      if (item.code == Code::matmul_tb) std::swap(b.rows, b.cols);
       require(a.cols == b.rows && item.rows == a.rows && item.cols == b.cols, item, "shapes");
       break;
     }

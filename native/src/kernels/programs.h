@@ -6,7 +6,7 @@
 
 namespace kb::KB_ISA {
 
-// Panel `row` of Bᵀ, for B n×k: its k rows, `cols` wide.
+// A panel of Bᵀ, for B n×k: its k rows, `cols` wide, of `rows` rows of B from `row` on.
 template <class T>
 void pack_transposed(const Operation<T>& op, const Batch&) {
   constexpr int64_t n = kLanes<T>;
@@ -14,10 +14,10 @@ void pack_transposed(const Operation<T>& op, const Batch&) {
   const int64_t w = op.cols;
   for (int64_t i = 0; i < b.cols; i += n)
     for (int64_t j = 0; j < w; j += n) {
-      const int64_t row = op.row * kPanel<T> + j, from_step = width(b, i / kPanel<T>);
+      const int64_t row = op.row + j, from_step = width(b, i / kPanel<T>);
       const T* const from = place_of(b, row, i);
       T* const to = op.y + i * w + j;
-      const int64_t many = least(n, b.rows - row), last = least(n, b.cols - i);
+      const int64_t many = least(n, op.rows - j), last = least(n, b.cols - i);
       if (many == n && last == n) transpose_block<T>(from, from_step, n, to, w, 0, n);
       else transpose_block<T>(from, from_step, many, to, w, 0, last);
     }
@@ -111,6 +111,23 @@ struct Work {
     return {to, 1};
   }
 
+  // A panel, `columns` wide, of a transposed factor: of rows `row` to `end`.
+  void pack(T* to, const Matrix<T>& from, int64_t row, int64_t end, int64_t columns) const {
+    Operation<T> op;
+    op.run = pack_transposed<T>;
+    op.y = to;
+    op.matrix = &from;
+    op.row = row;
+    op.rows = end - row;
+    op.cols = columns;
+    KB_ISA::perform(desk, op);
+  }
+
+  // The packed panel q of a product's transposed factor.
+  T* packed(int64_t q) const {
+    return scratch() + call.packed + (q - chunk.first) * kPanel<T> * call.operands[1].cols;
+  }
+
   void move(T* to, int64_t to_step, const T* from, int64_t from_step) const {
     Operation<T> op;
     op.run = move_numbers<T>;
@@ -191,6 +208,37 @@ struct Work {
   }
 };
 
+// The product A Bᵀ of a chunk as a turned program holds it: of some rows of A at a time B Aᵀ, whose
+// rows are columns of A Bᵀ. Each number is the same sum in the same order.
+template <class T>
+inline void feed_turned(const Work<T>& work) {
+  constexpr int64_t n = kLanes<T>;
+  const Call<T>& call = work.call;
+  Product<T> op;
+  op.matrix = &call.operands[1];
+  op.b = work.packed(0);
+  op.cols = n;
+  op.depth = op.matrix->cols;
+  op.rows = work.cols();
+  if (call.start != nullptr) {
+    Operation<T> start;
+    start.run = turn_row<T>;
+    start.y = work.scratch() + call.fed.spread;
+    start.a = call.start->data;
+    start.rows = n;
+    start.cols = work.cols();
+    perform(work.desk, start);
+    op.c = start.y;
+    op.c_step = n;
+  }
+  for (int64_t i = 0; i < work.chunk.rows; i += n) {
+    const Chunk& chunk = work.chunk;
+    work.pack(work.packed(0), call.operands[0], chunk.row + i, chunk.row + chunk.rows, n);
+    op.y = work.scratch() + call.fed.at + i * work.cols();
+    product<T, false>(work.desk, op);
+  }
+}
+
 // The product or sum of a chunk, in panel q.
 template <class T, Code code>
 inline void feed(const Work<T>& work, int64_t q) {
@@ -209,7 +257,7 @@ inline void feed(const Work<T>& work, int64_t q) {
   } else {
     const Matrix<T>& b = call.operands[1];
     constexpr bool packed = code == Code::matmul_tb;
-    op.b = packed ? work.scratch() + call.packed : at_panel(b, q);
+    op.b = packed ? work.packed(q) : at_panel(b, q);
     op.b_step = least(w, work.cols() - q * kPanel<T>);
     op.depth = packed ? b.cols : b.rows;
     op.row = work.chunk.row;
@@ -283,15 +331,10 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
         for (int64_t q = chunk.first; q < chunk.last; ++q)
           work.perform(spread_row<T>, in_scratch(scratch, x.spread, q, chunk),
                        x.data + q * kPanel<T>, 0, width(call.frame, q));
-    if constexpr (code == Code::matmul_tb) {
-      Operation<T> op;
-      op.run = pack_transposed<T>;
-      op.y = scratch + call.packed;
-      op.matrix = &call.operands[1];
-      op.row = p;
-      op.cols = width(call.frame, p);
-      perform(desk, op);
-    }
+    if constexpr (code == Code::matmul_tb)
+      for (int64_t q = chunk.first; q < chunk.last && !call.turned_sums; ++q)
+        work.pack(work.packed(q), call.operands[1], q * kPanel<T>, call.frame.cols,
+                  width(call.frame, q));
     for (; chunk.row < hi; chunk.row += chunk.rows) {
       chunk.rows = least(chunk.most, hi - chunk.row);
       for (const Where<T>& x : call.turns) {
@@ -307,8 +350,11 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
         op.cols = work.cols();
         perform(desk, op);
       }
-      if constexpr (code != Code::entries)
-        for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
+      if constexpr (code != Code::entries) {
+        if (code == Code::matmul_tb && call.turned_sums) feed_turned<T>(work);
+        else
+          for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
+      }
       work.steps();
     }
   }
