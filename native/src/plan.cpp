@@ -29,6 +29,7 @@ constexpr int64_t kFetched = 1 << 15;  // bytes of rows that may lie in the firs
 constexpr int64_t kNear = 1 << 19;  // bytes of data that stay in the second cache anyway
 constexpr int64_t kFetchedAhead = 1 << 13;  // or from a row that is taken to one that is fetched
 constexpr int64_t kInPlace = 1 << 20;  // bytes of a batch's rows that products may read in place
+constexpr int64_t kLanesOfOne = 4;  // for each column of a product that is turned
 constexpr int64_t kNumbers = 64;  // rows whose numbers are worked out together
 constexpr int64_t kBlock = 48;   // rows that go through a chain together
 constexpr int64_t kShared = 12;  // rows of a panel, at most, that no threads share
@@ -149,7 +150,8 @@ int64_t Plan<T>::scratch_of(const Instruction& item, Ready<T>* call) const {
   if (item.code == Code::matmul_tb) {
     if (call != nullptr) call->packed = next;
     const int64_t depth = buffers_[item.operands[1]].cols;
-    next += whole ? kernels_.layout.size(depth, item.cols) : depth * kernels_.layout.panel;
+    const bool all = whole && !turned;
+    next += all ? kernels_.layout.size(depth, item.cols) : depth * kernels_.layout.panel;
   }
   std::vector<int64_t> row_at(item.operands.size(), -1), turned_at(item.operands.size(), -1);
   auto written = [&](int operand) {  // anew by a step of this program, and read after that
@@ -228,7 +230,7 @@ bool Plan<T>::on_sums(const Ready<T>& call) const {
   const Code code = call.item->code;
   const bool rows = code == Code::matmul || code == Code::matmul_tb;
   const bool columns = code == Code::matmul_ta;
-  if (!(rows || columns) || call.whole || call.fed.data != nullptr) return false;
+  if (!(rows || columns) || call.whole || call.turned || call.fed.data != nullptr) return false;
   const Matrix<T>& left = call.operands_[0];
   if (rows && left.marks != nullptr) return false;
   auto sum = [&](const Where<T>& x) {
@@ -404,10 +406,14 @@ void Plan<T>::find_readable() {
   }
 }
 
-// Whether whole rows go through its program as vectors of columns: see kernels/turning.h.
+// Whether rows go through its program as vectors of columns: see kernels/turning.h. That is where
+// they go through it whole, and from a product that gives its columns so, if most of a vector of a
+// row were padding.
 template <class T>
 bool Plan<T>::turns(const Instruction& item) const {
-  return takes_whole_rows(item) && item.cols <= kernels_.layout.lanes;
+  const int64_t lanes = kernels_.layout.lanes;
+  if (takes_whole_rows(item)) return item.cols <= lanes;
+  return item.code == Code::matmul_tb && !item.fed.stored && kLanesOfOne * item.cols <= lanes;
 }
 
 template <class T>

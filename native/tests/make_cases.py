@@ -215,6 +215,9 @@ def of_sizes() -> Iterator[Case]:
             values = {s: rng.normal(size=shape) for s, shape in of.items()}
             outputs = [a @ b, a.T @ c, c @ b.T, b @ d.T, b.T, kb.softmax(c), d.T @ d]
             outputs += [ops.logsumexp(c), ops.row_max(d), ops.row_max(c @ b.T)]
+            start = b.T[:1, :]  # of products that nothing else reads
+            outputs += [kb.softmax(c / 8 @ b.T + start), kb.tanh(c / 6 @ b.T + start) * a]
+            outputs += [kb.tanh(c / 7 @ b.T + a)]
             outputs += [
                 kb.sum(s, over=o) for s in (c, d) for o in ("all", "rows", "columns")
             ]

@@ -96,7 +96,9 @@ def same_values(
 ) -> None:
     """Bit for bit the values that are there without transposed weights."""
     rng = np.random.default_rng(0)
-    x, t = rng.normal(size=(55, inputs)), rng.normal(size=(55, outputs))
+    x, t = rng.normal(size=(55, inputs)), rng.dirichlet(np.ones(outputs), 55)
+    if outputs == 1:
+        t = rng.integers(0, 2, (55, 1))
     found = []
     for most in (narrow.FEW, 0):
         training_plan.cache_clear()
@@ -112,6 +114,23 @@ def same_values(
             found.append(dict(trained.values))
     for s, value in found[0].items():
         np.testing.assert_array_equal(value, found[1][s])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize(
+    ("outputs", "hidden"),
+    [(1, 2), (1, 65), (1, 1500), (2, 17), (3, 64), (4, 129), (5, 16), (8, 33), (12, 127)],
+)
+def test_sums_that_come_in_columns_are_the_same(
+    outputs: int, hidden: int, loss: str, dtype: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(narrow, "SMALL", np.inf)
+    if loss == "cross_entropy":
+        loss = "sigmoid_" + loss if outputs == 1 else "softmax_" + loss
+    same_values(
+        lambda: two_layers(outputs, hidden, loss, dtype), kb.optim.SGD(0.01), 4, outputs
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -209,15 +209,18 @@ struct Work {
 };
 
 // The product A Bᵀ of a chunk as a turned program holds it: of some rows of A at a time B Aᵀ, whose
-// rows are columns of A Bᵀ. Each number is the same sum in the same order.
+// rows are columns of A Bᵀ. Each number is the same sum in the same order. A program holds columns
+// of a vector's rows beside each other; a single column goes on, so there more rows go at a time.
 template <class T>
 inline void feed_turned(const Work<T>& work) {
   constexpr int64_t n = kLanes<T>;
   const Call<T>& call = work.call;
+  const Chunk& chunk = work.chunk;
+  const int64_t whole = (chunk.rows + n - 1) / n * n, end = chunk.row + chunk.rows;
+  const int64_t some = work.cols() == 1 ? least(kPanel<T>, whole) : n;
   Product<T> op;
   op.matrix = &call.operands[1];
   op.b = work.packed(0);
-  op.cols = n;
   op.depth = op.matrix->cols;
   op.rows = work.cols();
   if (call.start != nullptr) {
@@ -225,16 +228,16 @@ inline void feed_turned(const Work<T>& work) {
     start.run = turn_row<T>;
     start.y = work.scratch() + call.fed.spread;
     start.a = call.start->data;
-    start.rows = n;
+    start.rows = some;
     start.cols = work.cols();
     perform(work.desk, start);
     op.c = start.y;
     op.c_step = n;
   }
-  for (int64_t i = 0; i < work.chunk.rows; i += n) {
-    const Chunk& chunk = work.chunk;
-    work.pack(work.packed(0), call.operands[0], chunk.row + i, chunk.row + chunk.rows, n);
+  for (int64_t i = 0; i < whole; i += some) {
+    op.cols = least(some, whole - i);
     op.y = work.scratch() + call.fed.at + i * work.cols();
+    work.pack(work.packed(0), call.operands[0], chunk.row + i, end, op.cols);
     product<T, false>(work.desk, op);
   }
 }
