@@ -110,14 +110,11 @@ def gradients_early(tasks: Sequence[Task], rows: int) -> None:
     works = {
         t: 2.0 * rows * sized(t.frame[0]) * sized(t.frame[1])
         for t in tasks
-        if t.code == "matmul_ta"
-        and t.reads[0][0].shape[0] == BATCH
-        and not t.kept
-        and not _ancestors([t], makers).intersection(last)
+        if t.code == "matmul_ta" and t.reads[0][0].shape[0] == BATCH and not t.kept
     }
     left = sum(works.values())
     for p in sorted(works, key=works.__getitem__, reverse=True):
-        if left > LONG:
+        if left > LONG and not _ancestors([p], makers).intersection(last):
             left -= works[p]
             p.kept = True
             _wait(last, p)
