@@ -169,8 +169,7 @@ struct Call {
   const ReadyStep<T>* first = nullptr;  // the step done on it before, which is none of `steps`
   const Matrix<T>* start = nullptr;  // what a product is added to
   bool start_each_row = false;       // it is m×n, not 1×n
-  int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ goes, in the scratch,
-  bool turned_sums = false;          // or of Aᵀ, so that the program finds its sums turned
+  int64_t packed = 0;                // matmul_tb: where a panel of Bᵀ, or Aᵀ, goes, in the scratch
   Matrix<T> frame{};              // its shape only
   bool whole = false;             // the program takes whole rows together
   bool turned = false;            // and its registers hold columns, not rows, as vectors

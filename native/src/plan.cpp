@@ -291,8 +291,6 @@ void Plan<T>::make_ready(const Instruction& item, Ready<T>& call) {
     call.start = &call.start_;
     call.start_each_row = buffers_[item.operands[item.start]].rows != 1;
   }
-  call.turned_sums = item.code == Code::matmul_tb && call.turned && !call.start_each_row &&
-                     call.fed.data == nullptr;
   if (item.code == Code::take) {
     size_t number = static_cast<size_t>(item.ints[0]);
     bool there = number < sources_.size() && sources_[number].data != nullptr;

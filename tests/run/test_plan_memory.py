@@ -153,7 +153,7 @@ def test_of_large_weights_threads_divide_columns(
 
 ALWAYS = {
     "gradients early": {"MANY": 1, "FEWER": 0},
-    "long products early": {"LONG": 0, "FEWER": 0},
+    "long products early": {"LONG": 0},
     "by columns": {"WEIGHT": 1, "MOST_ROWS": 999},
 }
 

@@ -208,6 +208,13 @@ struct Work {
   }
 };
 
+// Whether a turned program finds the sums of a product A Bᵀ turned, so that they need not be.
+template <class T, Code code>
+inline bool gives_turned(const Call<T>& call) {
+  return code == Code::matmul_tb && call.turned && call.fed.data == nullptr &&
+         !call.start_each_row;
+}
+
 // The product A Bᵀ of a chunk as a turned program holds it: of some rows of A at a time B Aᵀ, whose
 // rows are columns of A Bᵀ. Each number is the same sum in the same order. A program holds columns
 // of a vector's rows beside each other; a single column goes on, so there more rows go at a time.
@@ -335,7 +342,7 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
           work.perform(spread_row<T>, in_scratch(scratch, x.spread, q, chunk),
                        x.data + q * kPanel<T>, 0, width(call.frame, q));
     if constexpr (code == Code::matmul_tb)
-      for (int64_t q = chunk.first; q < chunk.last && !call.turned_sums; ++q)
+      for (int64_t q = chunk.first; q < chunk.last && !gives_turned<T, code>(call); ++q)
         work.pack(work.packed(q), call.operands[1], q * kPanel<T>, call.frame.cols,
                   width(call.frame, q));
     for (; chunk.row < hi; chunk.row += chunk.rows) {
@@ -354,7 +361,7 @@ void panels_of(const Call<T>& call, const Desk<T>& desk, int64_t first, int64_t 
         perform(desk, op);
       }
       if constexpr (code != Code::entries) {
-        if (code == Code::matmul_tb && call.turned_sums) feed_turned<T>(work);
+        if (gives_turned<T, code>(call)) feed_turned<T>(work);
         else
           for (int64_t q = chunk.first; q < chunk.last; ++q) feed<T, code>(work, q);
       }

@@ -25,7 +25,7 @@ MOST_ROWS = 1  # of a batch, for each of its columns
 MOST_TASKS = 40  # of one group
 MOST_VALUES = 24  # of one group: each takes a register at most
 FUSED_COLUMNS = 128  # a wider product is not held for a sum over its rows
-TRANSPOSED_COLUMNS = 16  # nor one with a transposed factor
+TRANSPOSED_COLUMNS = 16  # nor one by a factor that each thread transposes
 
 Partition = tuple[str, Dim]
 
@@ -196,10 +196,10 @@ class Group:
             return False
         rows, columns = frame = self.first.frame
         if task.kind == "row":
-            narrow = isinstance(columns, int) and columns <= FUSED_COLUMNS
+            transposed = self.first.code == "matmul_tb"
+            most = TRANSPOSED_COLUMNS if transposed else FUSED_COLUMNS
+            narrow = isinstance(columns, int) and columns <= most
             fits = narrow or self.first.kind != "feed"
-            if self.first.code == "matmul_tb":  # each thread transposes all of a factor
-                fits = fits and isinstance(columns, int) and columns <= TRANSPOSED_COLUMNS
             return task.frame == frame and own[0] in self.wide and fits
         if task.kind != "entry":
             return False
