@@ -99,13 +99,15 @@ own arrays.
   and rounds are interleaved, {rounds} of them, in an order that changes. Times are
   medians over the rounds. A ratio is a peer's time over ours in the same round: the
   median, with the least and the most.
+- **Least times.** Other programs on the machine can only make a run longer. So a further
+  table has everyone's fastest round, and ratios of these.
 - **Threads.** A peer runs with one thread and with all, and the better counts; from
   {WIDE / 1e9:.0f} GFLOP a step on with all only.
 
 The ceiling is {ceiling.name}, in float32, measured in the
 same rounds, of which the highest counts. A step's operations are those of its matrix
-products; all else counts as time only. Shares in the tables are of median times, so what
-other programs take is missing in them; that of the fastest round stands beside each net.
+products; all else counts as time only. In shares by median times, what other programs
+take is missing.
 """
 
 
@@ -131,32 +133,41 @@ def processor() -> str:
 
 
 def summaries(nets: Sequence[Measured]) -> str:
-    """Tables of every net: shuffled, and with batches that lie ready."""
+    """Tables of every net: shuffled, its fastest rounds, and batches that lie ready."""
+    shuffled = [m for m in nets if m.job.shuffled]
     ready = [m for m in nets if not m.job.shuffled]
     return (
         "## A training step\n\nThe time of a step of ours, its share of the ceiling, and "
         "how many times as long each peer's takes. Rows are shuffled in each epoch.\n\n"
-        f"{_summary([m for m in nets if m.job.shuffled])}\n\n"
-        "The same where the batches lie ready, in the same order in each epoch:\n\n"
+        f"{_summary(shuffled)}\n\n"
+        "The same by least times, ours and the peers' in their fastest rounds:\n\n"
+        f"{_summary(shuffled, least=True)}\n\n"
+        "By medians again, where the batches lie ready, in the same order in each "
+        "epoch:\n\n"
         f"{_summary(ready)}\n\n## Each net\n"
     )
 
 
-def _summary(nets: Sequence[Measured]) -> str:
-    """Every net in a row: ours, and the peers' median ratios."""
+def _summary(nets: Sequence[Measured], least: bool = False) -> str:
+    """Every net in a row: our time, and the peers' ratios to it, by medians or least."""
     peers = list(dict.fromkeys(t.contender for m in nets for t in m.timings[1:]))
     rows = []
     for m in nets:
-        ratios = [t.over(m.ours) if (t := m.of(p)) else None for p in peers]
+        own = m.ours.least if least else m.ours.typical
+        ratios = [m.least_ratio(p) if least else m.ratio(p) for p in peers]
         rows.append(
             [
                 f"{m.job.net}, {m.job.batch}, {m.job.optimizer}",
-                time_of(m.ours.typical),
-                *_of_ceiling(m, m.ours.typical),
-                *(f"{figures(r.median)} x" if r else "-" for r in ratios),
+                time_of(own),
+                *_of_ceiling(m, own),
+                *map(_times, ratios),
             ]
         )
     return table(["net, batch, optimizer", "kokuban", *_ceilings(), *peers], rows)
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{figures(ratio)} x"
 
 
 def _ceilings() -> list[str]:
@@ -178,6 +189,7 @@ def details(measured: Measured, alone: float) -> str:
         [
             t.name,
             time_of(t.typical),
+            time_of(t.least),
             "1" if t is ours else str(t.over(ours)),
             figures(measured.gflops(t.typical)),
             *_of_ceiling(measured, t.typical),
@@ -185,22 +197,18 @@ def details(measured: Measured, alone: float) -> str:
         ]
         for t in measured.timings
     ]
-    head = ["", "a step", "ratio to ours", "GFLOP/s", *_ceilings(), "losses apart"]
+    times = ["a step", "least", "ratio to ours"]
+    head = ["", *times, "GFLOP/s", *_ceilings(), "losses apart"]
     heights = " and ".join(
         f"{figures(h)} GFLOP/s {n}"
         for h, n in zip(measured.ceiling, _ceilings(), strict=False)
-    )
-    least = " and ".join(
-        f"{share} {n}"
-        for share, n in zip(_of_ceiling(measured, ours.least), _ceilings(), strict=True)
     )
     losses = ", ".join(f"{loss:.6f}" for loss in ours.losses)
     text = (
         f"### {job.title}\n\n"
         f"{figures(job.flop / 1e6)} MFLOP a step, {job.steps} steps an epoch; the "
         f"ceiling is {heights}. With no other contender started, ours takes "
-        f"{time_of(alone)} a step, among them {time_of(ours.typical)}, and "
-        f"{time_of(ours.least)} in the fastest round, {least}. "
+        f"{time_of(alone)} a step, among them {time_of(ours.typical)}. "
         f"First losses: {losses}.\n\n{table(head, rows)}\n"
     )
     if swing := measured.unsteady(alone):
@@ -224,8 +232,7 @@ def other_shapes(shapes: Shapes) -> str:
         ]
         rows = []
         for value, m in found.items():
-            ratios = [t.over(m.ours) if (t := m.of(p)) else None for p in taking_part]
-            cells = [f"{figures(r.median)} x" if r else "-" for r in ratios]
+            cells = [_times(m.ratio(p)) for p in taking_part]
             ours = [time_of(m.ours.typical), *_of_ceiling(m, m.ours.typical)]
             rows.append([str(value), *ours, *cells])
         head = [what, "kokuban", *_ceilings(), *taking_part]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from statistics import median
 
 import numpy as np
@@ -74,15 +74,20 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measured:
-    """A job's timings, ours first, each peer's at its better number of threads.
+    """A job's timings, ours first, with every number of threads.
 
     `ceiling` is GFLOP/s with one thread and with all.
     """
 
     job: Job
-    timings: list[Timing]
+    every: list[Timing]
     ceiling: tuple[float, float]
     left_out: list[str]
+
+    @cached_property
+    def timings(self) -> list[Timing]:
+        """Each contender's at its better number of threads."""
+        return better(self.every)
 
     @property
     def ours(self) -> Timing:
@@ -92,6 +97,16 @@ class Measured:
     def of(self, contender: str) -> Timing | None:
         """A contender's, where it took part."""
         return next((t for t in self.timings if t.contender == contender), None)
+
+    def ratio(self, contender: str) -> float | None:
+        """The median of a contender's ratios to ours."""
+        timing = self.of(contender)
+        return timing and timing.over(self.ours).median
+
+    def least_ratio(self, contender: str) -> float | None:
+        """Of its fastest round, with whichever number of threads, to our fastest."""
+        found = [t.least for t in self.every if t.contender == contender]
+        return min(found) / self.ours.least if found else None
 
     def unsteady(self, *others: float) -> float | None:
         """The most over the least of our times, and `others`, where that is much."""
@@ -147,7 +162,7 @@ def measure(
     ]
     # a capacity: other programs can only make it look lower, and our share higher
     highest = max(found[1]), max(found[all_threads()])
-    return Measured(job, better(timings), highest, left_out)
+    return Measured(job, timings, highest, left_out)
 
 
 def _takes_part(member: Member, job: Job) -> bool:

@@ -21,7 +21,7 @@ from benchmarks.__main__ import able
 from benchmarks.contenders import CONTENDERS, Contender, Ready
 from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
-from benchmarks.steps import alone, require_agreement
+from benchmarks.steps import Measured, Timing, alone, require_agreement
 from benchmarks.team import Refused, Team
 from benchmarks.worker import Worker
 
@@ -83,7 +83,7 @@ def test_a_net_has_its_table(document: str, training: str) -> None:
     heading = f"### 4-16-3, batch 16, {training}\n"
     section = document.split(heading)[1].split("\n### ")[0]
     ours = next(line for line in section.splitlines() if line.startswith("| kokuban |"))
-    assert re.match(r"\| kokuban \| [\d.]+ (µs|ms|s) \| 1 \|", ours)
+    assert re.match(r"\| kokuban \|( [\d.]+ (µs|ms|s) \|){2} 1 \|", ours)
     assert "Left out" not in section
 
 
@@ -98,10 +98,25 @@ def test_published_losses_are_those_of_the_training(document: str) -> None:
     np.testing.assert_allclose([float(v) for v in published], [loss] * 3, atol=2e-6)
 
 
-def test_there_is_a_table_with_shuffling_and_one_without(document: str) -> None:
-    shuffled, ready = document.split("## A training step")[1].split("batches lie ready")
-    for table, rows in ((shuffled, ["sgd", "adam"]), (ready.split("\n## ")[0], ["sgd"])):
-        assert re.findall(r"^\| 4-16-3, 16, (\w+) \|", table, re.MULTILINE) == rows
+def test_there_are_tables_with_shuffling_and_one_without(document: str) -> None:
+    tables = document.split("## A training step")[1].split("\n## ")[0]
+    found = re.findall(r"^\| 4-16-3, 16, (\w+) \|", tables, re.MULTILINE)
+    assert found == ["sgd", "adam", "sgd", "adam", "sgd"]  # medians, least times, ready
+
+
+def test_least_times_are_of_any_round_and_number_of_threads() -> None:
+    runs = {
+        "kokuban": [2.0, 1.0, 3.0],
+        "peer, 1": [8.0, 9.0, 10.0],
+        "peer, 2": [20.0, 6.0, 21.0],
+    }
+    timings = [Timing(name.split(",")[0], name, s, []) for name, s in runs.items()]
+    measured = Measured(Job((4, 16, 3), 16), timings, (1.0, 1.0), [])
+    assert measured.of("peer") is timings[1]
+    assert measured.ratio("peer") == 4  # 8 / 2, 9 / 1, 10 / 3
+    assert measured.least_ratio("peer") == 6
+    assert measured.ratio("nobody") is None
+    assert measured.least_ratio("nobody") is None
 
 
 @dataclass
