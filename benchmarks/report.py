@@ -92,8 +92,9 @@ own arrays.
   batches, so that no time goes into shuffling.
 - **What counts.** Kokuban is called as a user calls it, through `Model.fit`, without a
   callback or a bar. What a call of `fit` does once is no part of a step: the time of n
-  epochs is that of n + 1 less that of one. The same goes for scikit-learn; the others
-  are loops without such a beginning. A run is about {seconds:g} s or longer, and
+  epochs is that of n + 1 less that of one, the least so far, since one that was held up
+  would make the others look faster. The same goes for scikit-learn; the others are
+  loops without such a beginning. A run is about {seconds:g} s or longer, and
   {LONGER * seconds:g} s from {WIDE / 1e9:.0f} GFLOP a step on.
 - **Rounds.** Each contender has a process of its own, the others are stopped meanwhile,
   and rounds are interleaved, {rounds} of them, in an order that changes. Times are

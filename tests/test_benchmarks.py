@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -121,13 +121,18 @@ def test_least_times_are_of_any_round_and_number_of_threads() -> None:
 
 @dataclass
 class Clock:
-    """Stands in for a contender: an epoch takes a second, and the start of a run five."""
+    """Stands in for a contender: an epoch takes a second, and the start of a run five.
+
+    Runs are held up by so many seconds each, one after the other.
+    """
 
     prepares: bool
     now: float = 0.0
+    held_up: list[float] = field(default_factory=list)
 
     def train(self, epochs: int) -> None:
         self.now += epochs + 5 * self.prepares
+        self.now += self.held_up.pop(0) if self.held_up else 0
 
 
 @pytest.mark.parametrize("prepares", [False, True])
@@ -141,6 +146,8 @@ def test_what_a_run_does_once_is_no_part_of_an_epoch(
     worker.build([4, 16, 3], 16)
     assert worker.epochs(3) == 3
     assert worker.train(3) == 3 + 5 * prepares
+    clock.held_up = [2, 1]  # the longer run, and the one that is taken off
+    assert worker.epochs(3) == 5
 
 
 def test_a_run_is_long_enough_without_what_it_does_once() -> None:

@@ -112,6 +112,8 @@ class Order {
   std::vector<int64_t> copy_;
 };
 
+constexpr double kHeard = 0.025;  // seconds from one look for Ctrl-C to the next
+
 // Whether a time is over, without a look at the clock every time it is asked.
 class Watch {
  public:
@@ -132,6 +134,28 @@ class Watch {
   }
   double end_, last_;
   int asked_ = 0, every_ = 1;
+};
+
+// What ends a run early: a signal, such as that of Ctrl-C, whose handler in Python raises.
+class Signals {
+ public:
+  // Whether one has come, or `asked` says True or raises.
+  bool end(PyObject* asked = nullptr) {
+    nb::gil_scoped_acquire acquire;
+    raised_ = raised_ || PyErr_CheckSignals() != 0;
+    if (raised_ || asked == nullptr) return raised_;
+    PyObject* answer = PyObject_CallNoArgs(asked);
+    raised_ = answer == nullptr;
+    const bool yes = answer == Py_True;
+    Py_XDECREF(answer);
+    return raised_ || yes;
+  }
+  void pass_on() const {
+    if (raised_) nb::raise_python_error();
+  }
+
+ private:
+  bool raised_ = false;
 };
 
 template <class T>
@@ -177,13 +201,17 @@ class Engine {
     plan_.batch_rows(rows);
   }
 
-  // One run of the plan on the rows as they are set.
+  // One run of the plan on the rows as they are set. Raises what a signal's handler does.
   void once(int64_t rows) {
     Turn turn(mutex_);
-    nb::gil_scoped_release release;
+    Signals signals;
     Batch batch;
     batch.rows = rows;
-    plan_.step(batch);
+    {
+      nb::gil_scoped_release release;
+      plan_.step(batch, [&] { return signals.end(); });
+    }
+    signals.pass_on();
   }
 
   // Steps over the batches `first` to `last` of `order`, `size` rows each, until `seconds`
@@ -203,18 +231,9 @@ class Engine {
     if (static_cast<int64_t>(rates.shape(0)) < last - first) throw Refused("rates");
     if (settings.size() != 4) throw Refused("settings");
     if (step < 0 || step > kLastStep) throw Refused("the step's number");
-    bool broken_off = false;  // by an exception in Python
+    Signals signals;
     std::function<bool()> stop;
-    if (!asked.is_none())
-      stop = [&] {
-        nb::gil_scoped_acquire acquire;
-        if (PyErr_CheckSignals() != 0) return broken_off = true;
-        PyObject* answer = PyObject_CallNoArgs(asked.ptr());
-        if (answer == nullptr) return broken_off = true;
-        bool yes = answer == Py_True;
-        Py_DECREF(answer);
-        return yes;
-      };
+    if (!asked.is_none()) stop = [&] { return signals.end(asked.ptr()); };
     double loss = 0;
     int64_t k = first;
     bool under_way = false;
@@ -240,13 +259,13 @@ class Engine {
       nb::gil_scoped_release release;
       plan_.run(next, stop);
     }
-    if (broken_off) nb::raise_python_error();
+    signals.pass_on();
     return {k - first, total, loss};
   }
 
   // All rows of x through the plan, as many at a time as it holds: x goes into the buffer
   // `in`, `out` is copied to y. `size` is the buffer of the number of rows, or -1.
-  // Returns the first row of x that is not finite, or -1.
+  // Returns the first row of x that is not finite, or -1. Raises what a signal's handler does.
   int64_t forward(int in, const Array& x, int out, const Output& y, int size) {
     Turn turn(mutex_);
     int64_t rows = static_cast<int64_t>(x.shape(0)), cols = static_cast<int64_t>(x.shape(1));
@@ -254,6 +273,8 @@ class Engine {
     if (static_cast<int64_t>(y.shape(0)) != rows || cols != plan_.cols_of(in) ||
         outputs != plan_.cols_of(out))
       throw Refused("an array's shape is not its buffer's");
+    Signals signals;
+    Watch watch(kHeard);
     for (int64_t first = 0; first < rows; first += plan_.most_rows()) {
       Batch batch;
       batch.rows = std::min(rows - first, plan_.most_rows());
@@ -267,10 +288,15 @@ class Engine {
       plan_.set(in, from);
       if (rows > 64) {
         nb::gil_scoped_release release;
-        plan_.step(batch);
+        plan_.step(batch, [&] { return signals.end(); });
       } else {
         plan_.step(batch);
       }
+      if (first + batch.rows < rows && watch.over()) {
+        signals.end();
+        watch = Watch(kHeard);
+      }
+      signals.pass_on();
       if (plan_.rows_of(out) != batch.rows) throw Refused("an output without a row a sample");
       plan_.get(out, y.data() + first * outputs);
     }

@@ -532,12 +532,13 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
 }
 
 template <class T>
-void Plan<T>::step(const Batch& batch) {
+void Plan<T>::step(const Batch& batch, const std::function<bool()>& stop) {
   bool done = false;
-  run([&](Batch& given) {
+  auto once = [&](Batch& given) {
     given = batch;
     return !std::exchange(done, true);
-  });
+  };
+  run(once, stop);
 }
 
 // The first thread asks whether to stop, before the last barrier at which all can hear it.

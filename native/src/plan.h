@@ -81,7 +81,7 @@ class Plan {
   // thread asks it when the step before is done. In long steps `stop` is asked a few times
   // a second; where it says so, the step is broken off before its first guarded instruction.
   void run(const std::function<bool(Batch&)>& next, const std::function<bool()>& stop = nullptr);
-  void step(const Batch& batch);
+  void step(const Batch& batch, const std::function<bool()>& stop = nullptr);
   bool stopped() const { return stopped_.load(); }  // whether the last step was broken off
   T number(int id) const { return base_[check(id)][0]; }
   void set_number(int id, T value) { base_[check(id)][0] = value; }

@@ -20,7 +20,7 @@ from kokuban.estimators.network import (
     Design,
     Hidden,
     autoencoder,
-    loss_and_gradients,
+    losses_and_gradients,
 )
 
 pytestmark = pytest.mark.filterwarnings(
@@ -58,7 +58,7 @@ def test_a_tied_weight_has_the_gradient_of_both_its_uses() -> None:
     problem = autoencoder(design, tied=True)
     assert problem.weights == (problem.parameters[0],)
     given = dict(zip(problem.parameters, (w, b, c), strict=True))
-    _, dw, db, dc = loss_and_gradients(problem)(
+    _, _, dw, db, dc = losses_and_gradients(problem)(
         {**given, problem.x: x, ALPHA: np.zeros((1, 1))}
     )
     h = 1 / (1 + np.exp(-(x @ w + b)))

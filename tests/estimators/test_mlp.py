@@ -27,7 +27,7 @@ from kokuban.estimators.network import (
     ALPHA,
     Design,
     Hidden,
-    loss_and_gradients,
+    losses_and_gradients,
     perceptron,
     program,
 )
@@ -65,8 +65,8 @@ def test_gradients_against_central_differences(output: str, weighted: bool) -> N
     values |= {ALPHA: np.array([[0.3]])}
     if weighted:
         values[WEIGHTS] = rng.uniform(0.1, 2, (6, 1))
-    program, h = loss_and_gradients(problem), 1e-5
-    _, *gradients = program(values)
+    program, h = losses_and_gradients(problem), 1e-5
+    _, _, *gradients = program(values)
     for p, gradient in zip(problem.parameters, gradients, strict=True):
         for place in np.ndindex(gradient.shape):
             step = np.zeros(gradient.shape)
@@ -305,15 +305,17 @@ def test_ctrl_c_keeps_what_was_learned(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.parametrize("call", [1, 5])
 def test_ctrl_c_ends_lbfgs_too(
-    iris: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+    call: int, iris: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At once, in the middle of an iteration: what the one before it found is kept."""
     x, y = iris
     calls, real = [0], lbfgs.mean_in_blocks
 
     def press(*arguments: Any) -> list[np.ndarray]:
         calls[0] += 1
-        if calls[0] == 5:
+        if calls[0] == call:
             signal.raise_signal(signal.SIGINT)
         return real(*arguments)
 
@@ -321,9 +323,16 @@ def test_ctrl_c_ends_lbfgs_too(
     fitted = MLPRegressor(solver="lbfgs", random_state=0)
     with pytest.warns(UserWarning, match="interrupted after"):
         fitted.fit(x, y)
-    assert 0 < fitted.n_iter_ <= 5
+    assert calls[0] == call
+    monkeypatch.undo()
+    if call == 1:
+        assert fitted.n_iter_ == 0
+        assert np.isnan(fitted.loss_)
+        return
+    assert 0 < fitted.n_iter_ < call
     whole = MLPRegressor(solver="lbfgs", random_state=0, max_iter=fitted.n_iter_)
     assert_array_equal(whole.fit(x, y).coefs_[0], fitted.coefs_[0])
+    assert whole.loss_ == fitted.loss_
 
 
 @pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
@@ -510,10 +519,10 @@ def test_lbfgs_says_that_it_runs_on_numpy(
 ) -> None:
     monkeypatch.setattr(compiled, "native", lambda: None)
     compiled.say_on_numpy.cache_clear()
-    loss_and_gradients.cache_clear()
+    losses_and_gradients.cache_clear()
     program.cache_clear()
     with pytest.warns(UserWarning, match="lbfgs runs on NumPy, not on the native engine"):
         MLPClassifier((4,), solver="lbfgs", max_iter=50, tol=0.1).fit(*iris)
     compiled.say_on_numpy.cache_clear()
-    loss_and_gradients.cache_clear()
+    losses_and_gradients.cache_clear()
     program.cache_clear()

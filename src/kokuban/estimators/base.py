@@ -239,7 +239,8 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
             tol=self.tol,
             listen=listen,
         )
-        if not math.isfinite(found.loss):
+        unknown = found.interrupted and found.iterations == 0
+        if not math.isfinite(found.loss) and not unknown:
             raise NonFiniteError(f"The loss is {found.loss} where lbfgs ended.")
         rounded = {s: v.astype(dtype) for s, v in found.values.items()}
         self._take(attributes(problem, rounded))

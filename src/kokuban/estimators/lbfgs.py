@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kokuban.estimators.network import Problem, loss_and_gradients, program
+from kokuban.estimators.network import Problem, losses_and_gradients
 from kokuban.estimators.rows import Data, mean_in_blocks
 from kokuban.expr import Symbol
 from kokuban.run.compiled import say_on_numpy
@@ -21,7 +22,7 @@ class Minimum:
     """Where the search ended.
 
     values       the parameters there
-    loss         the reported loss there
+    loss         the reported loss there, NaN if Ctrl-C came before it was known
     iterations   how many were made
     interrupted  whether Ctrl-C ended it
     stopped      whether `listen` did
@@ -52,46 +53,52 @@ def minimise(
     limited memory BFGS method for large scale optimization" (1989), as in Byrd et al.,
     "A limited memory algorithm for bound constrained optimization" (1995), without
     bounds. `listen` hears of each iteration's parameters and objective, and ends the
-    search by returning True; Ctrl-C ends it after the iteration under way.
+    search by returning True; Ctrl-C ends it where the last whole iteration did.
     """
     from scipy.optimize import minimize
 
-    slope = loss_and_gradients(problem)
+    slope = losses_and_gradients(problem)
     if slope.on_numpy:
         say_on_numpy("Training with lbfgs", slope.on_numpy)
 
+    def slope_unless_asked(*given: Any) -> list[np.ndarray]:
+        if interrupt.asked():
+            raise _Asked
+        return slope(*given)
+
     def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         values = {**start, **_unpacked(problem, start, x)}
-        loss, *gradients = mean_in_blocks(slope, data, values, np.float64, problem.whole)
+        loss, reported, *gradients = mean_in_blocks(
+            slope_unless_asked, data, values, np.float64, problem.whole
+        )
+        search.evaluated(float(reported[0, 0]))
         return float(loss[0, 0]), np.concatenate([g.ravel() for g in gradients])
 
+    search = _Search(
+        lambda x, f: listen(_unpacked(problem, start, x), f),
+        np.concatenate([start[s].ravel() for s in problem.parameters]),
+    )
+    complaint = ""
     with np.errstate(all="ignore"), Interrupt() as interrupt:
-        listener = _Listener(
-            interrupt, lambda x, f: listen(_unpacked(problem, start, x), f)
-        )
-        found = minimize(
-            loss_and_gradient,
-            np.concatenate([start[s].ravel() for s in problem.parameters]),
-            method="L-BFGS-B",
-            jac=True,
-            options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
-            callback=listener,
-        )
-        values = _unpacked(problem, start, found.x)
-        (loss,) = mean_in_blocks(
-            program(problem.reported),
-            data,
-            {**start, **values},
-            np.float64,
-            problem.whole,
-        )
+        try:
+            found = minimize(
+                loss_and_gradient,
+                search.x,
+                method="L-BFGS-B",
+                jac=True,
+                options={"maxiter": max_iter, "maxfun": max_fun, "gtol": tol},
+                callback=search.iterated,
+            )
+            complaint = "" if found.status == 0 else str(found.message)
+        except _Asked:
+            pass
     return Minimum(
-        values,
-        float(loss[0, 0]),
-        min(found.nit, max_iter),
-        listener.interrupted,
-        listener.stopped,
-        "" if found.status == 0 else str(found.message),
+        _unpacked(problem, start, search.x),
+        math.nan if search.loss is None else search.loss,
+        min(search.iterations, max_iter),
+        interrupt.asked(),
+        search.stopped,
+        complaint,
     )
 
 
@@ -105,20 +112,31 @@ def _unpacked(problem: Problem, like: Arrays, x: np.ndarray) -> Arrays:
     }
 
 
+class _Asked(Exception):
+    """Ctrl-C was pressed."""
+
+
 @dataclass(slots=True)
-class _Listener:
-    """Called after each iteration; StopIteration ends the search where it stands."""
+class _Search:
+    """Where the search stands: x after the last whole iteration, and the loss there."""
 
-    interrupt: Interrupt
     listen: Callable[[np.ndarray, float], bool]
-    interrupted: bool = False
+    x: np.ndarray
+    loss: float | None = None
+    iterations: int = 0
     stopped: bool = False
+    last: float | None = None  # the loss where it was evaluated last
 
-    def __call__(self, intermediate_result: Any) -> None:
-        self.stopped = self.listen(intermediate_result.x, intermediate_result.fun)
-        try:
-            self.interrupt.here()
-        except KeyboardInterrupt:
-            self.interrupted = True
-        if self.stopped or self.interrupted:
+    def evaluated(self, loss: float) -> None:
+        """At the start, or on the way through an iteration."""
+        self.last = loss
+        if self.loss is None:
+            self.loss = loss
+
+    def iterated(self, intermediate_result: Any) -> None:
+        """An iteration ends where the loss was evaluated last; StopIteration ends all."""
+        self.x = intermediate_result.x.copy()  # SciPy goes on with the array
+        self.loss, self.iterations = self.last, self.iterations + 1
+        self.stopped = self.listen(self.x, intermediate_result.fun)
+        if self.stopped:
             raise StopIteration

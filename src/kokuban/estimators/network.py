@@ -244,10 +244,10 @@ def program(*outputs: Expr) -> Compiled:
 
 
 @lru_cache(maxsize=64)
-def loss_and_gradients(problem: Problem) -> Compiled:
-    """The objective, then its gradient by each parameter."""
+def losses_and_gradients(problem: Problem) -> Compiled:
+    """The objective, the reported loss, and gradients of the first by each parameter."""
     gradients = grad(problem.objective, problem.parameters)
-    return Compiled(simplify_all([problem.objective, *gradients]))
+    return Compiled(simplify_all([problem.objective, problem.reported, *gradients]))
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,65 @@
+"""Ctrl-C while the native engine runs what no training asks for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from kokuban import ops
+from kokuban.expr import symbol
+from kokuban.run.lower import lower
+from kokuban.run.vm import Machine, native
+
+pytestmark = pytest.mark.skipif(native() is None, reason="built without a compiler")
+
+WIDE, PRODUCTS = 1000, 4
+X, W = symbol("X", ("N", WIDE), "input"), symbol("W", (WIDE, WIDE), "parameter")
+WEIGHTS = np.eye(WIDE)[::-1]  # an even number of them changes nothing
+
+
+def press_during(run: Callable[[], object]) -> None:
+    """Ctrl-C after a moment; it is heard before the run has ended."""
+    killer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    killer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    finally:
+        killer.cancel()
+
+
+def chained() -> ops.Expr:
+    product = X
+    for _ in range(PRODUCTS):
+        product = product @ W
+    return product
+
+
+def test_a_long_prediction_is_broken_off() -> None:
+    """Rows that come late are not predicted; the next prediction is as ever."""
+    machine = Machine(lower([chained()], rows=64), np.float64, 64)
+    machine.set({W: WEIGHTS})
+    x = np.random.default_rng(0).normal(size=(20_000, WIDE))
+    y = np.full_like(x, np.nan)
+    into, out = machine.plan.places[X], machine.plan.outputs[0]
+    press_during(lambda: machine._engine.forward(into, x, out, y, -1))
+    assert np.array_equal(y[0], x[0])
+    assert np.isnan(y[-1]).all()
+    assert np.array_equal(machine.forward(X, x[-100:]), x[-100:])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_long_run_is_broken_off(threads: int) -> None:
+    """Its result is not written; the next run is as ever."""
+    rows = 10_000
+    machine = Machine(lower([ops.sum(chained())]), np.float64, rows, threads)
+    x = np.ones((rows, WIDE))
+    machine.set({X: x, W: WEIGHTS})
+    press_during(lambda: machine._engine.once(rows))
+    assert machine._value(machine.plan.outputs[0], rows) == 0
+    assert machine.once({X: x[:100], W: WEIGHTS}, 100)[0] == 100 * WIDE
