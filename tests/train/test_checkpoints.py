@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ RUN: dict[str, Any] = {
 }
 
 
+def timeless(history: kb.train.History) -> list[dict[str, float]]:
+    return [{k: v for k, v in r.items() if k != "seconds"} for r in history.epochs]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("every", "saves"), [(None, 1), (None, 4), (1, 7), (3, 2)])
 def test_resuming_gives_the_same_bits(
@@ -72,11 +77,7 @@ def test_resuming_gives_the_same_bits(
     resumed = model()
     again = resumed.fit(X, T, **RUN, checkpoint=file, checkpoint_every=every, resume=True)
     assert all(np.array_equal(whole.values[s], resumed.values[s]) for s in whole.values)
-    without_time = [
-        [{k: v for k, v in r.items() if k != "seconds"} for r in h.epochs]
-        for h in (history, again)
-    ]
-    assert without_time[0] == without_time[1]
+    assert timeless(history) == timeless(again)
     assert (history.best_epoch, history.stopped) == (again.best_epoch, again.stopped)
 
 
@@ -93,6 +94,30 @@ def test_interrupted_run_resumes_to_the_same_bits(tmp_path: Path) -> None:
         partly.fit(X, T, **RUN, checkpoint=file, callbacks=[interrupt])
     resumed = model()
     resumed.fit(X, T, **RUN, checkpoint=file, resume=True)
+    assert all(np.array_equal(whole.values[s], resumed.values[s]) for s in whole.values)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_validation_that_is_broken_off_is_made_up_for(
+    tmp_path: Path, engine: str
+) -> None:
+    """Ctrl-C in the second one: its epoch is done, and has its record when resumed."""
+    pressed = [False, True]
+
+    def share(t: np.ndarray, y: np.ndarray) -> float:
+        if pressed and pressed.pop(0):
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("Ctrl-C waits for the end of the validation")
+        return float(np.mean(y.argmax(axis=1) == t.argmax(axis=1)))
+
+    file, run = tmp_path / "run.safetensors", {**RUN, "engine": engine}
+    with pytest.warns(UserWarning, match="interrupted"):
+        broken = model().fit(X, T, **run, metrics=[share], checkpoint=file)
+    assert [r["epoch"] for r in broken.epochs] == [1]
+    resumed, whole = model(), model()
+    again = resumed.fit(X, T, **run, metrics=[share], checkpoint=file, resume=True)
+    wanted = whole.fit(X, T, **run, metrics=[share])
+    assert timeless(again) == timeless(wanted)
     assert all(np.array_equal(whole.values[s], resumed.values[s]) for s in whole.values)
 
 

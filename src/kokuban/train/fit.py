@@ -145,10 +145,12 @@ class Run:
             values = self.trainer.values
             self.trainer.require_finite(values)
         last_rate = rate if isinstance(rate, float) else rate(self.trainer.steps - 1)
-        self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
-        record = {"epoch": float(self.epoch), "loss": loss, "rate": last_rate}
-        record |= self.evaluate(values) if self.looked_at else {}
+        record = {"epoch": self.epoch + 1.0, "loss": loss, "rate": last_rate}
+        if self.looked_at:
+            with interrupt.at_once():  # a run that resumes comes here again
+                record |= self.evaluate(values)
         record["seconds"] = time.perf_counter() - began
+        self.epoch, self.position, self.total = self.epoch + 1, 0, 0.0
         self._after_epoch(record, values)
         bar.epoch({**record, "rows": float(self.rows)})
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -11,12 +13,12 @@ from typing import Any
 class Interrupt:
     """While it is entered, a first Ctrl-C is only noted; a second one breaks off.
 
-    The loop asks `here` where everything is whole. Outside the main thread, where
-    Python delivers no signals, it does nothing.
+    The loop asks `here` where everything is whole, and works `at_once` where nothing
+    changes. Outside the main thread, where Python delivers no signals, it does nothing.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._asked = self._at_once = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupt:
@@ -29,9 +31,19 @@ class Interrupt:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        again, self._asked = self._asked, True
+        if again or self._at_once:
             raise KeyboardInterrupt
-        self._asked = True
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Work that a Ctrl-C breaks off, and that is not begun after one."""
+        self._at_once = True
+        try:
+            self.here()
+            yield
+        finally:
+            self._at_once = False
 
     def asked(self) -> bool:
         """Whether Ctrl-C was pressed since the beginning."""
