@@ -126,7 +126,7 @@ def drop_in(
         try:
             x, _ = read(shared)
         except FileNotFoundError as missing:
-            say(f"left out: {name}: {missing.filename or missing} is not there")
+            say(f"left out: {name}: {missing}")
             continue
         say(name)
         shape, filled = x.shape, np.count_nonzero(x) / x.size

@@ -106,9 +106,9 @@ own arrays.
   {WIDE / 1e9:.0f} GFLOP a step on with all only.
 
 The ceiling is {ceiling.name}, in float32, measured in the
-same rounds, of which the highest counts. A step's operations are those of its matrix
-products; all else counts as time only. In shares by median times, what other programs
-take is missing.
+rounds of every net, of which the highest counts. A step's operations are those of its
+matrix products; all else counts as time only. In shares by median times, what other
+programs take is missing.
 """
 
 

@@ -74,15 +74,17 @@ class Timing:
 
 @dataclass(frozen=True)
 class Measured:
-    """A job's timings, ours first, with every number of threads.
-
-    `ceiling` is GFLOP/s with one thread and with all.
-    """
+    """A job's timings, ours first, with every number of threads; and the machine's."""
 
     job: Job
     every: list[Timing]
-    ceiling: tuple[float, float]
+    machine: Ceiling
     left_out: list[str]
+
+    @property
+    def ceiling(self) -> tuple[float, float]:
+        """GFLOP/s with one thread and with all, the highest that were found anywhere."""
+        return self.machine.highest[1], self.machine.highest[all_threads()]
 
     @cached_property
     def timings(self) -> list[Timing]:
@@ -160,9 +162,7 @@ def measure(
         for m in members
         if m in found
     ]
-    # a capacity: other programs can only make it look lower, and our share higher
-    highest = max(found[1]), max(found[all_threads()])
-    return Measured(job, timings, highest, left_out)
+    return Measured(job, timings, ceiling, left_out)
 
 
 def _takes_part(member: Member, job: Job) -> bool:

@@ -18,11 +18,12 @@ from typing import cast
 import numpy as np
 import pytest
 from benchmarks.__main__ import able
+from benchmarks.ceiling import Ceiling
 from benchmarks.contenders import CONTENDERS, Contender, Ready
 from benchmarks.job import Given, Job
 from benchmarks.rounds import enough
 from benchmarks.steps import Measured, Timing, alone, require_agreement
-from benchmarks.team import Refused, Team
+from benchmarks.team import Refused, Team, all_threads
 from benchmarks.worker import Worker
 
 import kokuban
@@ -111,12 +112,24 @@ def test_least_times_are_of_any_round_and_number_of_threads() -> None:
         "peer, 2": [20.0, 6.0, 21.0],
     }
     timings = [Timing(name.split(",")[0], name, s, []) for name, s in runs.items()]
-    measured = Measured(Job((4, 16, 3), 16), timings, (1.0, 1.0), [])
+    machine = cast(Ceiling, SimpleNamespace(highest={}))
+    measured = Measured(Job((4, 16, 3), 16), timings, machine, [])
     assert measured.of("peer") is timings[1]
     assert measured.ratio("peer") == 4  # 8 / 2, 9 / 1, 10 / 3
     assert measured.least_ratio("peer") == 6
     assert measured.ratio("nobody") is None
     assert measured.least_ratio("nobody") is None
+
+
+def test_of_ceilings_the_highest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Ceiling() as ceiling:
+        for speed in ("5.0", "7.0", "6.0"):
+            done = SimpleNamespace(stdout=speed)
+            monkeypatch.setattr(subprocess, "run", lambda *_, done=done, **__: done)
+            assert ceiling.gflops(all_threads()) == float(speed)
+            ceiling.gflops(1)
+    measured = Measured(Job((4, 16, 3), 16), [], ceiling, [])
+    assert measured.ceiling == (7, 7)
 
 
 @dataclass

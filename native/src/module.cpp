@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "plan.h"
@@ -274,7 +275,8 @@ class Engine {
         outputs != plan_.cols_of(out))
       throw Refused("an array's shape is not its buffer's");
     Signals signals;
-    Watch watch(kHeard);
+    std::optional<Watch> watch;  // one block of rows is not worth a look at the clock
+    if (rows > plan_.most_rows()) watch.emplace(kHeard);
     for (int64_t first = 0; first < rows; first += plan_.most_rows()) {
       Batch batch;
       batch.rows = std::min(rows - first, plan_.most_rows());
@@ -292,9 +294,9 @@ class Engine {
       } else {
         plan_.step(batch);
       }
-      if (first + batch.rows < rows && watch.over()) {
+      if (watch && watch->over()) {
         signals.end();
-        watch = Watch(kHeard);
+        watch.emplace(kHeard);
       }
       signals.pass_on();
       if (plan_.rows_of(out) != batch.rows) throw Refused("an output without a row a sample");
