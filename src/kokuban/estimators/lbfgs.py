@@ -61,16 +61,12 @@ def minimise(
     if slope.on_numpy:
         say_on_numpy("Training with lbfgs", slope.on_numpy)
 
-    def slope_unless_asked(*given: Any) -> list[np.ndarray]:
-        if interrupt.asked():
-            raise _Asked
-        return slope(*given)
-
     def loss_and_gradient(x: np.ndarray) -> tuple[float, np.ndarray]:
         values = {**start, **_unpacked(problem, start, x)}
-        loss, reported, *gradients = mean_in_blocks(
-            slope_unless_asked, data, values, np.float64, problem.whole
-        )
+        with interrupt.at_once():
+            loss, reported, *gradients = mean_in_blocks(
+                slope, data, values, np.float64, problem.whole
+            )
         search.evaluated(float(reported[0, 0]))
         return float(loss[0, 0]), np.concatenate([g.ravel() for g in gradients])
 
@@ -78,7 +74,7 @@ def minimise(
         lambda x, f: listen(_unpacked(problem, start, x), f),
         np.concatenate([start[s].ravel() for s in problem.parameters]),
     )
-    complaint = ""
+    complaint, interrupted = "", False
     with np.errstate(all="ignore"), Interrupt() as interrupt:
         try:
             found = minimize(
@@ -90,13 +86,14 @@ def minimise(
                 callback=search.iterated,
             )
             complaint = "" if found.status == 0 else str(found.message)
-        except _Asked:
-            pass
+            interrupt.here()
+        except KeyboardInterrupt:
+            interrupted = True
     return Minimum(
         _unpacked(problem, start, search.x),
         math.nan if search.loss is None else search.loss,
         min(search.iterations, max_iter),
-        interrupt.asked(),
+        interrupted,
         search.stopped,
         complaint,
     )
@@ -110,10 +107,6 @@ def _unpacked(problem: Problem, like: Arrays, x: np.ndarray) -> Arrays:
         s: part.reshape(like[s].shape)
         for s, part in zip(problem.parameters, parts, strict=True)
     }
-
-
-class _Asked(Exception):
-    """Ctrl-C was pressed."""
 
 
 @dataclass(slots=True)

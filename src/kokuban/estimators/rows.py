@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def in_blocks(
 
 
 def mean_in_blocks(
-    program: Callable[..., list[np.ndarray]],
+    program: Compiled,
     data: Mapping[Symbol, Data],
     values: Arrays,
     dtype: Any,
