@@ -161,7 +161,10 @@ def _together(plan: Plan, ceiling: Ceiling, team: Team) -> Iterator[str]:
     before = [alone(team, job, *how_long) for job in nets]
     team.join(plan.contenders)
     if nets:
-        found = [measure(team.members, job, *how_long, ceiling) for job in nets]
+        found = []
+        for job, by_itself in zip(nets, before, strict=True):
+            found.append(measure(team.members, job, *how_long, ceiling))
+            say(report.details(found[-1], by_itself))  # if what follows is broken off
         yield report.summaries(found)
         for measured, by_itself in zip(found, before, strict=True):
             yield report.details(measured, by_itself)
