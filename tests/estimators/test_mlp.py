@@ -22,7 +22,7 @@ from kokuban.errors import (
     SettingError,
     UnknownNameError,
 )
-from kokuban.estimators import MLPClassifier, MLPRegressor, lbfgs, rows
+from kokuban.estimators import MLPClassifier, MLPRegressor, lbfgs, rows, validation
 from kokuban.estimators.network import (
     ALPHA,
     Design,
@@ -303,6 +303,35 @@ def test_ctrl_c_keeps_what_was_learned(
     assert len(fitted.loss_curve_) == fitted.n_iter_ == 3
     assert fitted.predict(x).shape == y.shape
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_ctrl_c_breaks_off_a_validation(
+    early_stopping: bool,
+    iris: tuple[np.ndarray, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At once: the epoch is not whole, and its records are not begun."""
+    x, y = iris
+    calls, real = [0], validation.judged_in_blocks
+
+    def press(*arguments: Any) -> tuple[float, np.ndarray]:
+        calls[0] += 1
+        if calls[0] == 3:
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("a validation that was broken off goes on")
+        return real(*arguments)
+
+    monkeypatch.setattr(validation, "judged_in_blocks", press)
+    fitted = MLPClassifier(random_state=0, early_stopping=early_stopping)
+    held_out = {} if early_stopping else {"X_val": x[::9], "y_val": y[::9]}
+    with pytest.warns(UserWarning, match="interrupted after 2 whole epochs"):
+        fitted.fit(x, y, **held_out)
+    assert len(fitted.loss_curve_) == len(fitted.history_) == fitted.n_iter_ == 2
+    assert fitted.loss_ == fitted.loss_curve_[-1]
+    assert np.isfinite(fitted.history_["val_score"]).all()
+    if early_stopping:
+        assert len(fitted.validation_scores_) == 2
 
 
 @pytest.mark.parametrize("call", [1, 5])

@@ -101,14 +101,17 @@ class Descent:
     def _epoch(self, order: np.ndarray, size: int, interrupt: Interrupt) -> str:
         """One epoch with its records; why training ends with it, or nothing."""
         fitted, began = self.estimator, time.perf_counter()
-        fitted.loss_ = self._pass(order, size, interrupt)
-        fitted.loss_curve_.append(fitted.loss_)
-        fitted.n_iter_, fitted.t_ = fitted.n_iter_ + 1, fitted.t_ + len(order)
-        fitted._optimizer.epoch += 1
+        loss = self._pass(order, size, interrupt)
         if self._looked_at:
             self._store()
-        self._say(f"Iteration {fitted.n_iter_}, loss = {fitted.loss_:.8f}")
-        finite = self._watch(began)
+        val_loss, score = self._measured(loss, interrupt)
+        fitted.loss_ = loss
+        fitted.loss_curve_.append(loss)
+        fitted.n_iter_, fitted.t_ = fitted.n_iter_ + 1, fitted.t_ + len(order)
+        fitted._optimizer.epoch += 1
+        self._say(f"Iteration {fitted.n_iter_}, loss = {loss:.8f}")
+        self._record(began, val_loss, score)
+        finite = self._watch(score)
         self._schedule()
         if not finite:
             return "diverged"
@@ -188,9 +191,20 @@ class Descent:
         if self.estimator.verbose:
             print(text)
 
-    def _watch(self, began: float) -> bool:
-        """Record the epoch and whether it was an improvement; was it finite at all?"""
-        fitted, score = self.estimator, self._record(began)
+    def _measured(self, loss: float, interrupt: Interrupt) -> tuple[float, float]:
+        """The loss and the score of the held-out data, NaN where there are none.
+
+        Ctrl-C breaks it off; the epoch is then not whole.
+        """
+        if self.held_out is None or math.isnan(loss):
+            return math.nan, math.nan
+        values = self.estimator._values(self.problem, self.estimator._dtype)
+        with interrupt.at_once():
+            return self.held_out.measured(values)
+
+    def _watch(self, score: float) -> bool:
+        """Whether the epoch was an improvement is noted; was it finite at all?"""
+        fitted = self.estimator
         if not fitted.early_stopping:
             assert fitted.best_loss_ is not None
             self._count(fitted.loss_ <= fitted.best_loss_ - fitted.tol)
@@ -215,21 +229,18 @@ class Descent:
         )
         return False
 
-    def _record(self, began: float) -> float:
-        """Add the epoch to the history; the validation score, NaN where there is none."""
-        fitted, score = self.estimator, math.nan
+    def _record(self, began: float, val_loss: float, val_score: float) -> None:
+        """Add the epoch to the history."""
+        fitted = self.estimator
         record = {
             "epoch": len(fitted.history_) + 1.0,
             "loss": fitted.loss_,
             "rate": fitted._optimizer.learning_rate,
         }
-        if self.held_out is not None and not math.isnan(fitted.loss_):
-            values = fitted._values(self.problem, fitted._dtype)
-            record["val_loss"], score = self.held_out.measured(values)
-            record["val_score"] = score
+        if self.held_out is not None:
+            record |= {"val_loss": val_loss, "val_score": val_score}
         record["seconds"] = time.perf_counter() - began
         fitted.history_.epochs.append(record)
-        return score
 
     def _count(self, improved: bool) -> None:
         fitted = self.estimator
