@@ -188,7 +188,7 @@ class NetworkEstimator(CallbackSupportMixin, Settings):
         if anew or not hasattr(self, "history_"):
             self.history_ = History()
         if anew or not hasattr(self, "loss_curve_"):
-            self.loss_curve_ = []
+            self.loss_, self.loss_curve_ = math.nan, []
         elif (self.best_loss_ is None) == watched:
             return
         self._no_improvement_count = 0
