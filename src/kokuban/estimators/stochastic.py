@@ -48,9 +48,9 @@ class Descent:
     def go(self) -> None:
         """Train for max_iter epochs at most; fewer if nothing improves any more.
 
-        Ctrl-C ends training after the step under way and keeps what was learned. Raises
-        NonFiniteError where the loss or a weight is no longer finite, and DataError where
-        a batch's sample weights are 0.
+        Ctrl-C ends training after the step under way, or within a validation, and keeps
+        what was learned. Raises NonFiniteError where the loss or a weight is no longer
+        finite, and DataError where a batch's sample weights are 0.
         """
         fitted, history = self.estimator, self.estimator.history_
         fitted.n_iter_, history.stopped = 0, "epochs"
