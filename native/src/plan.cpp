@@ -570,6 +570,7 @@ void Plan<T>::work(int thread, const Batch& batch) {
       while (last < end && last->item->barrier && !last->item->guarded && parts(*last) == 1)
         ++last;
       auto once = [&] {
+        if (stopped_.load(std::memory_order_relaxed)) return;
         for (const Ready<T>* call = first; call < last; ++call)
           execute(*call, batch, thread, 0, 1);
       };

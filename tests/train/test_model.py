@@ -251,10 +251,14 @@ def test_ctrl_c_keeps_what_was_learned() -> None:
     model = classifier()
     model.initialise(0)
     before = model["W1"].copy()
-    killer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    killer.start()
+    killer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
+
+    def first(_: kb.Model, record: dict[str, float]) -> None:
+        if record["epoch"] == 1:
+            killer.start()
+
     with pytest.warns(UserWarning, match="interrupted"):
-        history = model.fit(X, LABELS, epochs=10_000_000)
+        history = model.fit(X, LABELS, epochs=10_000_000, callbacks=[first])
     assert history.stopped == "interrupted"
     assert not np.array_equal(model["W1"], before)
     assert np.isfinite(model["W1"]).all()
