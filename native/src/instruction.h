@@ -227,8 +227,9 @@ struct Kernels {
   // Panels `first` to `last` of rows lo to hi, of a product with a transposed factor.
   void (*transposed_panels)(const Call<T>&, const Desk<T>&, int64_t first, int64_t last, int64_t lo,
                             int64_t hi);
-  void (*pack)(const T* rows, Matrix<T> to);    // row-major into panels
-  void (*unpack)(Matrix<T> from, T* rows);      // panels into row-major
+  // Rows lo to hi, row-major into panels and back.
+  void (*pack)(const T* rows, Matrix<T> to, int64_t lo, int64_t hi);
+  void (*unpack)(Matrix<T> from, T* rows, int64_t lo, int64_t hi);
   // The operation that rows are taken by, the same for rows that were fetched, and to fetch them.
   void (*take)(const Operation<T>&, const Batch&);
   void (*take_fetched)(const Operation<T>&, const Batch&);

@@ -36,6 +36,7 @@ constexpr int64_t kShared = 12;  // rows of a panel, at most, that no threads sh
 constexpr int64_t kChunk = 768;  // numbers of a register: some of them fit the first cache
 constexpr int64_t kDeepChunk = 64;  // rows of one where the product is deep, at least
 constexpr size_t kHugePage = size_t{1} << 21;  // bytes
+constexpr int64_t kMuch = 1 << 20;  // numbers to copy, so that threads divide them
 constexpr int64_t kLookedAt = 1 << 16;  // entries of the data, to see how many are 0
 constexpr double kFew = 0.4;  // of the data's entries, so that others are left out of products
 
@@ -334,14 +335,35 @@ void Plan<T>::prepare() {
 
 // ---------------------------------------------------------------- values
 
+// A thread's share of some rows or panels: a function of their number alone.
+static std::pair<int64_t, int64_t> share_of(int64_t many, int thread, int threads) {
+  return {many * thread / threads, many * (thread + 1) / threads};
+}
+
+// Some rows at a time, since in panels rows lie far from what follows them in row-major order;
+// and by all threads, where there is much to copy.
 template <class T>
-void Plan<T>::set(int id, const T* values) {
-  kernels_.pack(values, matrix(check(id)));
+template <class Copy>
+void Plan<T>::by_rows(int64_t rows, int64_t cols, const Copy& copy) {
+  auto part = [&](int thread, int threads) {
+    auto [low, high] = share_of(rows, thread, threads);
+    for (; low < high; low += kBlock) copy(low, std::min(high, low + kBlock));
+  };
+  if (rows * cols < kMuch) return part(0, 1);
+  team_.run([&](int thread) { part(thread, team_.size()); });
 }
 
 template <class T>
-void Plan<T>::get(int id, T* values) const {
-  kernels_.unpack(matrix(check(id)), values);
+void Plan<T>::set(int id, const T* values) {
+  const Matrix<T> to = matrix(check(id));
+  by_rows(to.rows, to.cols, [&](int64_t lo, int64_t hi) { kernels_.pack(values, to, lo, hi); });
+}
+
+template <class T>
+void Plan<T>::get(int id, T* values) {
+  const Matrix<T> from = matrix(check(id));
+  by_rows(from.rows, from.cols,
+          [&](int64_t lo, int64_t hi) { kernels_.unpack(from, values, lo, hi); });
 }
 
 template <class T>
@@ -703,11 +725,6 @@ void Plan<T>::work_noted(const Noted<T>& noted, const Batch& batch) {
   }
   for (const Operation<T>*const end = first + noted.operations.size(); op < end; ++op)
     op->run(*op, batch);
-}
-
-// A thread's share of some rows or panels: a function of their number alone.
-static std::pair<int64_t, int64_t> share_of(int64_t many, int thread, int threads) {
-  return {many * thread / threads, many * (thread + 1) / threads};
 }
 
 template <class T>

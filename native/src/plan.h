@@ -71,7 +71,7 @@ class Plan {
   int64_t rows_of(int id) const { return sized(buffers_[check(id)].rows); }
   int64_t cols_of(int id) const { return buffers_[check(id)].cols; }
   void set(int id, const T* values);            // row-major; the buffer's present shape
-  void get(int id, T* values) const;            // row-major
+  void get(int id, T* values);                  // row-major
   void end(const std::vector<int>& kept);       // frees the rest; these can still be read
   // The data whose rows are taken, row-major; or, with `ones`, the column of each row's 1, where
   // rows hold one of them and else zeros.
@@ -119,6 +119,8 @@ class Plan {
   void find_readable();
   bool deep(const Instruction& item) const;
   int64_t scratch_of(const Instruction& item, Ready<T>* call) const;
+  template <class Copy>
+  void by_rows(int64_t rows, int64_t cols, const Copy& copy);
   void check_rows(const Batch& batch) const;
   double operations(const Batch& batch) const {
     return work_a_row_ * static_cast<double>(batch.rows);

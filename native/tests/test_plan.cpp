@@ -347,7 +347,7 @@ class Ran {
     batch.draw = r.draw;
     plan_.step(batch);
   }
-  std::vector<T> get(int id) const {
+  std::vector<T> get(int id) {
     std::vector<T> found(static_cast<size_t>(plan_.rows_of(id) * plan_.cols_of(id)));
     plan_.get(id, found.data());
     return found;
@@ -420,6 +420,23 @@ void test_cases(const std::vector<Case>& cases) {
     for (const Case& c : cases) {
       test_case(kernels_of<float>(set), set, c);
       test_case(kernels_of<double>(set), set, c);
+    }
+}
+
+// What is put into a buffer comes back, where threads divide the copying too.
+template <class T>
+void test_copies(const Kernels<T>& kernels) {
+  for (auto [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 70}, {1100, 1001}, {2, 600'000}})
+    for (int threads : {1, 2, 3}) {
+      const std::vector<Buffer> buffers{{rows, cols, 0}};
+      Plan<T> plan(kernels, buffers, {}, -1, 1, threads, 1);
+      std::vector<T> given(static_cast<size_t>(rows * cols)), found(given.size());
+      for (size_t k = 0; k < given.size(); ++k) given[k] = static_cast<T>(k % 8191 + 1);
+      plan.set(0, given.data());
+      plan.get(0, found.data());
+      if (given != found)
+        fail("copies of " + std::to_string(rows) + " rows by " + std::to_string(threads) +
+             " threads");
     }
 }
 
@@ -858,7 +875,13 @@ int main(int count, char** words) {
         cases.push_back(std::move(all[k]));
       printf("%zu plans\n", cases.size());
     }
-    if (wanted("team")) test_team();
+    if (wanted("team")) {
+      test_team();
+      for (const std::string& set : instruction_sets()) {
+        test_copies(kernels_of<float>(set));
+        test_copies(kernels_of<double>(set));
+      }
+    }
     if (wanted("fork")) test_child();
     if (wanted("fork") && !KB_SANITIZED) test_no_threads();
     if (wanted("refused")) test_refused();

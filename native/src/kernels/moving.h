@@ -180,20 +180,22 @@ void mask(const Operation<T>& op, const Batch& batch) {
     }
 }
 
+// Rows lo to hi of a row-major m×n into panels.
 template <class T>
-void pack(const T* rows, Matrix<T> to) {
+void pack(const T* rows, Matrix<T> to, int64_t lo, int64_t hi) {
   for (int64_t p = 0; p < panels(to); ++p) {
     int64_t w = width(to, p), many = least(to.cols - p * kPanel<T>, kPanel<T>);
-    for (int64_t i = 0; i < to.rows; ++i)
+    for (int64_t i = lo; i < hi; ++i)
       memcpy(at_panel(to, p) + i * w, rows + i * to.cols + p * kPanel<T>, sizeof(T) * many);
   }
 }
 
+// And back.
 template <class T>
-void unpack(Matrix<T> from, T* rows) {
+void unpack(Matrix<T> from, T* rows, int64_t lo, int64_t hi) {
   for (int64_t p = 0; p < panels(from); ++p) {
     int64_t w = width(from, p), many = least(from.cols - p * kPanel<T>, kPanel<T>);
-    for (int64_t i = 0; i < from.rows; ++i)
+    for (int64_t i = lo; i < hi; ++i)
       memcpy(rows + i * from.cols + p * kPanel<T>, at_panel(from, p) + i * w, sizeof(T) * many);
   }
 }
