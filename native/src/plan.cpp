@@ -522,8 +522,8 @@ void Plan<T>::run(const std::function<bool(Batch&)>& next, const std::function<b
   std::exception_ptr error;
   bool more = next(batch), same = true;
   while (more) {
-    ready(batch, stop);
     stopped_.store(false, std::memory_order_relaxed);
+    ready(batch, stop);
     const bool paced = team_.size() > 1 && operations(batch) >= kSmall;
     if (paced) pace_.begin();
     auto proceed = [&]() noexcept {
