@@ -602,6 +602,77 @@ def test_threadpoolctl_limits_the_engine() -> None:
     kb.set_num_threads(None)
 
 
+def test_after_a_limit_of_threadpoolctl_the_default_counts_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit that has ended is no choice: the environment is read as before it."""
+    from kokuban.run.threads import num_threads
+
+    kb.set_num_threads(None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert num_threads() == 3
+    with threadpool_limits(limits=1):
+        assert num_threads() == 1
+    kb.set_num_threads(5)
+    with threadpool_limits(limits=1):
+        pass
+    assert num_threads() == 5
+    kb.set_num_threads(None)
+    assert num_threads() == 3
+    with threadpool_limits(limits=1):
+        pass
+    monkeypatch.undo()
+    kb.set_num_threads(None)
+
+
+THREADS_OF_THE_PROCESS = """
+import os, sys, numpy as np, kokuban as kb
+x = np.random.default_rng(0).normal(size=(512, 300)).astype(np.float32)
+t = (x[:, 0] > 0).astype(int)
+net = kb.nn.Sequential(kb.nn.Affine(300, 300), kb.nn.ReLU(), kb.nn.Affine(300, 2))
+model = kb.Model(net, loss="softmax_cross_entropy")
+model.initialise()
+many = lambda: len(os.listdir("/proc/self/task"))
+before, use = many(), sys.argv[1]
+if use == "fit":
+    left = [3, 1, 2]
+    def next_number(model, record):
+        if record["epoch"] > 1:
+            print(many() - before)
+        kb.set_num_threads(left.pop(0) if left else 2)
+    kb.set_num_threads(1)
+    model.fit(x, t, epochs=4, batch_size=512, callbacks=[next_number], shuffle=False)
+    sys.exit()
+work = {"predict": lambda: model.predict(x), "evaluate": lambda: model.evaluate(x, t)}
+for threads in (3, 1, 2):
+    kb.set_num_threads(threads)
+    work[use]()
+    print(many() - before)
+kb.set_num_threads(None)
+os.environ["OMP_NUM_THREADS"] = "1"  # for a child, which asks anew
+child = os.fork()
+if child == 0:
+    before = many()
+    work[use]()
+    os._exit(many() - before)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.mark.parametrize("use", ["fit", "predict", "evaluate"])
+def test_the_number_of_threads_counts_for_what_was_prepared_before(use: str) -> None:
+    """Threads that were started end when there are to be fewer, within a fit too."""
+    if not Path("/proc/self/task").is_dir():
+        pytest.skip("this system does not list the threads of a process")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", THREADS_OF_THE_PROCESS, use],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["2", "0", "1"]
+
+
 def test_workers_of_a_pool_take_one_thread() -> None:
     code = """
 import multiprocessing as mp

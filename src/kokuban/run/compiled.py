@@ -32,12 +32,12 @@ class Compiled:
     """Several expressions, run together on the native engine or, without it, on NumPy.
 
     They are prepared when they are first needed. Native buffers are made for the largest
-    number of rows met so far.
+    number of rows met so far, and anew when the number of threads is set.
     """
 
     def __init__(self, outputs: Sequence[Expr]) -> None:
         self.outputs = tuple(outputs)
-        self._machines: dict[np.dtype[Any], tuple[int, Machine]] = {}
+        self._machines: dict[np.dtype[Any], tuple[int, Machine]] = {}  # for so many rows
 
     @cached_property
     def _program(self) -> Program:
@@ -79,10 +79,11 @@ class Compiled:
             return None, 0
         batches = [len(values[s]) for s in self._batches]
         rows = max(batches, default=1)
-        most, machine = self._machines.get(dtype, (0, None))
-        if machine is None or rows > most:
-            machine = Machine(plan, dtype, rows, num_threads())
-            self._machines[dtype] = rows, machine
+        threads, (most, machine) = num_threads(), self._machines.get(dtype, (0, None))
+        if machine is None or rows > most or machine.threads != threads:
+            most = max(rows, most)
+            machine = Machine(plan, dtype, most, threads)
+            self._machines[dtype] = most, machine
         return machine, rows
 
 
@@ -98,6 +99,10 @@ class Prediction:
         self.values, self._x = values, x
         self._machine = Machine(lower([output], rows=BLOCK), dtype, BLOCK, num_threads())
         self._machine.set(values)
+
+    def serves(self, values: Mapping[Symbol, np.ndarray]) -> bool:
+        """Whether it was made for these values and as many threads as there are now."""
+        return self.values is values and self._machine.threads == num_threads()
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """The output for rows x, a C-contiguous matrix of the type."""

@@ -21,6 +21,7 @@ def set_num_threads(number: int | None) -> None:
     """
     if number is None:
         _chosen.clear()
+        _default.cache_clear()
         return
     if number < 1:
         raise SettingError(f"The number of threads is at least 1, not {number!r}.")
@@ -28,9 +29,13 @@ def set_num_threads(number: int | None) -> None:
 
 
 def num_threads() -> int:
-    """How many threads the native engine may use now."""
-    if _chosen:
-        return _chosen[0]
+    """How many threads the native engine may use now; asked before each use of it."""
+    return _chosen[0] if _chosen else _default()
+
+
+@cache
+def _default() -> int:
+    """Found once for each process: it takes longer than to predict a row."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     if given.isdigit() and int(given) >= 1:
         return int(given)
@@ -42,6 +47,10 @@ def num_threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_default.cache_clear)
 
 
 @cache
@@ -58,7 +67,9 @@ def obey_threadpoolctl() -> None:
             return num_threads()
 
         def set_num_threads(self, number: int) -> None:
-            set_num_threads(number)
+            set_num_threads(None)
+            if number != num_threads():  # else a limit has ended
+                set_num_threads(number)
 
         def get_version(self) -> None:
             """It has no version of its own."""

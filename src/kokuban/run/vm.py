@@ -75,7 +75,7 @@ class Machine:
     """A plan on the native engine: its buffers hold values between steps."""
 
     def __init__(self, plan: Plan, dtype: Any, most_rows: int, threads: int = 1) -> None:
-        self.plan, self.dtype = plan, np.dtype(dtype)
+        self.plan, self.dtype, self.threads = plan, np.dtype(dtype), threads
         module = native()
         kind = module.Engine32 if self.dtype == np.float32 else module.Engine64
         codes = {name: k for k, name in enumerate(module.codes())}

@@ -375,7 +375,7 @@ class Model:
         Shapes: (rows, columns) to (rows, outputs).
         """
         predict = self._prepared
-        if predict is None or predict.values is not self._values:
+        if predict is None or not predict.serves(self._values):
             predict = self._prepare()
         ready = (
             predict is not None

@@ -83,8 +83,8 @@ class Native:
         self.steps = 0
 
     def fits(self, data: Mapping[Symbol, Any], size: int) -> bool:
-        """Whether it was made for such batches."""
-        return self._key == (tuple(data), size)
+        """Whether it was made for such batches and as many threads as there are now."""
+        return self._key == (tuple(data), size) and self._machine.threads == num_threads()
 
     def load(self, state: State) -> None:
         """Take over from where training stands.
