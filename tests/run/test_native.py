@@ -422,9 +422,41 @@ def test_training_takes_subnormal_numbers_for_zero(threads: int) -> None:
     assert small * small == 2.0**-140  # nor is the rest of the process affected
 
 
-def test_number_of_threads_is_checked() -> None:
-    with pytest.raises(SettingError, match="at least 1"):
-        kb.set_num_threads(0)
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "2", np.nan])
+def test_number_of_threads_is_checked(number: Any) -> None:
+    with pytest.raises(SettingError, match="a whole number, at least 1"):
+        kb.set_num_threads(number)
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"), [("3", 3), (" 2 , 4", 2), ("1" + 30 * "0", 256)]
+)
+def test_omp_num_threads(
+    given: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kokuban.run.threads import num_threads
+
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    kb.set_num_threads(None)
+    assert num_threads() == threads
+    monkeypatch.undo()
+    kb.set_num_threads(None)
+
+
+@pytest.mark.parametrize("given", ["", "0", "-2", "²", "many"])
+def test_omp_num_threads_that_is_no_number_counts_for_nothing(
+    given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kokuban.run.threads import num_threads
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    kb.set_num_threads(None)
+    default = num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", given)
+    kb.set_num_threads(None)
+    assert num_threads() == default
+    monkeypatch.undo()
+    kb.set_num_threads(None)
 
 
 # ---------------------------------------------------------------- prediction

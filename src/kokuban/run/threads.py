@@ -8,6 +8,7 @@ from functools import cache
 
 from kokuban.errors import SettingError
 
+MOST = 256
 _chosen: list[int] = []
 
 
@@ -17,15 +18,18 @@ def set_num_threads(number: int | None) -> None:
     The default is OMP_NUM_THREADS where it is set (joblib sets it for its workers), else
     one in the workers of a process pool, else the processors this process may use.
     threadpoolctl's limits count as set here. Results are the same bits for every number.
-    Raises SettingError below 1.
+    Of more than 256 threads it uses 256. Raises SettingError unless a whole number of at
+    least 1.
     """
     if number is None:
         _chosen.clear()
         _default.cache_clear()
         return
-    if number < 1:
-        raise SettingError(f"The number of threads is at least 1, not {number!r}.")
-    _chosen[:] = [number]
+    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
+        raise SettingError(
+            f"The number of threads is a whole number, at least 1; not {number!r}."
+        )
+    _chosen[:] = [min(int(number), MOST)]
 
 
 def num_threads() -> int:
@@ -37,16 +41,16 @@ def num_threads() -> int:
 def _default() -> int:
     """Found once for each process: it takes longer than to predict a row."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    if given.isdigit() and int(given) >= 1:
-        return int(given)
+    if given.strip().isdecimal() and int(given) >= 1:
+        return min(int(given), MOST)
     if "multiprocessing" in sys.modules:  # as it is in a pool's workers
         from multiprocessing import parent_process
 
         if parent_process() is not None:
             return 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return min(len(os.sched_getaffinity(0)), MOST)
+    return min(os.cpu_count() or 1, MOST)
 
 
 if hasattr(os, "register_at_fork"):
