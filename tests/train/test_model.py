@@ -326,6 +326,86 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         SettingError,
         "1.5",
     ),
+    "a fraction of no row": (
+        lambda: classifier().fit(X, LABELS, validation=0.001),
+        SettingError,
+        "0.001 of 120 rows",
+    ),
+    "a fraction in words": (
+        lambda: classifier().fit(X, LABELS, validation="a tenth"),
+        SettingError,
+        "between 0 and 1, not 'a tenth'",
+    ),
+    "a pair of three": (
+        lambda: classifier().fit(X, LABELS, validation=(X, LABELS, np.ones(120))),
+        SettingError,
+        "pair.*not 3 parts",
+    ),
+    "optimizer": (
+        lambda: classifier().fit(X, LABELS, optimizer="sgd"),
+        SettingError,
+        r"kb\.optim\.Adam\(0\.01\); not 'sgd'",
+    ),
+    "an optimizer's class": (
+        lambda: classifier().fit(X, LABELS, optimizer=kb.optim.SGD),
+        SettingError,
+        "optimizer is one of kokuban.optim",
+    ),
+    "stopping": (
+        lambda: classifier().fit(X, LABELS, stopping=10),
+        SettingError,
+        "EarlyStopping or None, not 10",
+    ),
+    "patience": (
+        lambda: EarlyStopping(patience=1.5),
+        SettingError,
+        "patience is a whole number",
+    ),
+    "a metric alone": (
+        lambda: classifier().fit(X, LABELS, metrics="accuracy"),
+        SettingError,
+        "list of names.*not 'accuracy'",
+    ),
+    "a metric's number": (
+        lambda: classifier().fit(X, LABELS, metrics=[3]),
+        UnknownNameError,
+        "metric 3",
+    ),
+    "a callback alone": (
+        lambda: classifier().fit(X, LABELS, callbacks=print),
+        SettingError,
+        "callbacks is a list",
+    ),
+    "no callback": (
+        lambda: classifier().fit(X, LABELS, callbacks=[None]),
+        SettingError,
+        r"callbacks is a list.*not \[None\]",
+    ),
+    "a checkpoint's number": (
+        lambda: classifier().fit(X, LABELS, checkpoint=3),
+        SettingError,
+        "checkpoint is a path, not 3",
+    ),
+    "steps between checkpoints": (
+        lambda: classifier().fit(X, LABELS, checkpoint="a", checkpoint_every=0),
+        SettingError,
+        "checkpoint_every is a whole number",
+    ),
+    "steps between no checkpoints": (
+        lambda: classifier().fit(X, LABELS, checkpoint_every=5),
+        SettingError,
+        "needs checkpoint=",
+    ),
+    "masked": (
+        lambda: classifier().fit(np.ma.masked_greater(X, 2), LABELS),
+        DataError,
+        "X has a masked entry in row",
+    ),
+    "masked labels": (
+        lambda: classifier().fit(X, np.ma.masked_equal(LABELS, 2)),
+        DataError,
+        "t has a masked entry in row",
+    ),
     "engine": (lambda: classifier().fit(X, LABELS, engine="gpu"), SettingError, "gpu"),
     "metric": (
         lambda: classifier().fit(X, LABELS, metrics=["acuracy"]),

@@ -11,8 +11,8 @@ from kokuban.cli.source import Source
 from kokuban.explain.derivation import DETAILS, FORMS, LAYOUTS
 from kokuban.explain.phrases import LANGUAGES
 from kokuban.nn.activations import BY_NAME
+from kokuban.train.arguments import ENGINES
 from kokuban.train.data.target import TASKS
-from kokuban.train.model import ENGINES
 
 Group = Any  # argparse's type for what has add_argument is private
 

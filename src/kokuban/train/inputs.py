@@ -14,8 +14,9 @@ def as_rows(value: Any, name: str, columns: Dim, dtype: Any) -> np.ndarray:
     """`value` as a matrix with a row a sample, finite, of the given type.
 
     One dimension is one column. Raises DataError: empty, not numbers, a wrong number of
-    columns, or the first entry that is NaN or infinite.
+    columns, masked entries, or the first entry that is NaN or infinite.
     """
+    _require_unmasked(value, name)
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
@@ -44,6 +45,15 @@ def as_rows(value: Any, name: str, columns: Dim, dtype: Any) -> np.ndarray:
     return array
 
 
+def _require_unmasked(value: Any, name: str) -> None:
+    if np.ma.is_masked(value):  # else what lies under the mask would count
+        row = int(np.argwhere(np.ma.getmaskarray(value))[0][0])
+        raise DataError(
+            f"{name} has a masked entry in row {row} (counted from 0); fill it or leave "
+            "the row out."
+        )
+
+
 def require_finite(array: np.ndarray, name: str) -> None:
     """DataError naming the first entry that is NaN or infinite, if there is one."""
     with np.errstate(all="ignore"):  # a finite matrix may have an infinite sum
@@ -62,6 +72,7 @@ def as_classes(value: Any, name: str, classes: Dim, dtype: Any) -> np.ndarray:
     With one output column, labels 0 and 1 stay one column. Raises DataError for labels
     the net has no output for, and where all labels are the same.
     """
+    _require_unmasked(value, name)
     array = np.asarray(value)
     labels = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
     if not labels or not isinstance(classes, int):

@@ -18,12 +18,13 @@ from kokuban.errors import (
 )
 from kokuban.expr import Expr, Symbol
 from kokuban.nn import Layer, Loss, loss as loss_named
-from kokuban.optim import SGD, Optimizer
+from kokuban.optim import Optimizer
 from kokuban.rewrite import simplify_all
 from kokuban.run.compiled import Compiled, Prediction
 from kokuban.run.lower import NotLowered
 from kokuban.run.onehot import compact_targets
 from kokuban.run.plan import Plan
+from kokuban.train import arguments
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record
@@ -34,12 +35,11 @@ from kokuban.train.inputs import (
     require_two_classes,
 )
 from kokuban.train.loop import Arrays, Trainer
-from kokuban.train.metrics import Metric, metric
+from kokuban.train.metrics import Metric
 from kokuban.train.network import WEIGHTS, Network, from_expressions, from_layers
 from kokuban.train.stopping import EarlyStopping
 
 Data = Any  # a matrix, or a mapping of input names to matrices
-ENGINES = ("auto", "numpy", "native")
 
 
 class Model:
@@ -249,8 +249,15 @@ class Model:
         Raises DataError, SettingError, NonFiniteError (with the layer and the step) and
         StorageError.
         """
-        _require_engine(engine)
-        seed = _whole(seed, "seed", least=0)
+        arguments.require_engine(engine)
+        seed = arguments.whole(seed, "seed", least=0)
+        epochs = arguments.whole(epochs, "epochs")
+        measured = arguments.named_metrics(metrics)
+        callbacks = arguments.callbacks(callbacks)
+        validation = arguments.held_out(validation)
+        rule = arguments.optimizer_or_default(optimizer)
+        stopping = arguments.stopping_rule(stopping)
+        file, every = arguments.checkpoint(checkpoint, checkpoint_every)
         data = self._with_targets(x, t, sample_weight)
         data, held_out = self._split(data, validation, seed)
         rows = len(next(iter(data.values())))
@@ -258,14 +265,14 @@ class Model:
             require_two_classes(data[self.network.targets[0]], "t")
         data = compact_targets(data)
         settings = Settings(
-            optimizer or SGD(0.1),
-            _whole(epochs, "epochs"),
-            _batch_size(batch_size, rows),
+            rule,
+            epochs,
+            arguments.batch_size(batch_size, rows),
             seed,
             shuffle,
             stopping,
-            None if checkpoint is None else os.fspath(checkpoint),
-            checkpoint_every,
+            file,
+            every,
         )
         fresh = not self.values
         if fresh:
@@ -274,7 +281,7 @@ class Model:
             self._trainer(settings, WEIGHTS in data, engine),
             data,
             settings,
-            self._validator(held_out, [metric(m) for m in metrics]),
+            self._validator(held_out, measured),
             self._reporter(callbacks),
             progress,
             looked_at=bool(held_out or callbacks or stopping),
@@ -301,9 +308,11 @@ class Model:
         Where a batch is large, a step has a few barriers more and takes less memory.
         Raises NotLowered where the engine cannot take the model.
         """
-        settings = Settings(optimizer or SGD(0.1), 1, 1, 0, False, None, None, None)
+        rule = arguments.optimizer_or_default(optimizer)
+        settings = Settings(rule, 1, 1, 0, False, None, None, None)
         trainer = self._trainer(settings, False, "auto")
-        return trainer.plan([*self.network.inputs, *self.network.targets], batch_size)
+        size = arguments.whole(batch_size, "batch_size")
+        return trainer.plan([*self.network.inputs, *self.network.targets], size)
 
     def _trainer(self, settings: Settings, weighted: bool, engine: str) -> Trainer:
         loss = self.network.weighted if weighted else self.network.loss
@@ -328,13 +337,13 @@ class Model:
     ) -> tuple[Arrays, Arrays | None]:
         if validation is None:
             return data, None
-        if isinstance(validation, tuple | list):
+        if isinstance(validation, tuple):
             return data, self._with_targets(*validation)
         rows = len(next(iter(data.values())))
-        if not 0 < validation < 1 or not 0 < round(rows * validation) < rows:
+        if not 0 < round(rows * validation) < rows:
             raise SettingError(
-                f"validation is held-out data (x, t) or a fraction between 0 and 1 that "
-                f"leaves rows on both sides; {validation} of {rows} rows does not."
+                "validation as a fraction leaves rows on both sides; "
+                f"{validation} of {rows} rows does not."
             )
         order = np.random.default_rng([seed, 1]).permutation(rows)
         held = order[: round(rows * validation)]
@@ -419,9 +428,8 @@ class Model:
         """
         if metrics is None:
             metrics = ["accuracy"] if self.network.classes else []
-        return self._measure(
-            self._with_targets(x, t), self._require_values(), [metric(m) for m in metrics]
-        )
+        named = arguments.named_metrics(metrics)
+        return self._measure(self._with_targets(x, t), self._require_values(), named)
 
     def _measure(
         self,
@@ -480,27 +488,3 @@ def load(path: str | os.PathLike[str]) -> Model:
     model = Model.from_network(network, values, about["dtype"])
     model.extra = about["extra"]
     return model
-
-
-def _require_engine(engine: str) -> None:
-    if engine not in ENGINES:
-        raise SettingError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}.")
-
-
-def _whole(value: int, name: str, least: int = 1) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise SettingError(f"{name} is a whole number, at least {least}; not {value!r}.")
-    if value >= 1 << 63:
-        raise SettingError(f"{name} is below 2**63; not {value!r}.")
-    return int(value)
-
-
-def _batch_size(size: int | None, rows: int) -> int:
-    if size is None:
-        return min(32, rows)
-    if _whole(size, "batch_size") > rows:
-        raise SettingError(
-            f"batch_size is {size}, but there are {rows} rows to train on; at "
-            f"most {rows}."
-        )
-    return int(size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from kokuban.errors import SettingError, unknown
+from kokuban.errors import unknown
+from kokuban.optim.settings import AT_LEAST_0, hold, hold_count
 from kokuban.train.history import Record
 
 SMALLER_IS_BETTER = ("loss", "mse", "rmse", "mae")
@@ -28,8 +29,8 @@ class EarlyStopping:
     restore: bool = True
 
     def __post_init__(self) -> None:
-        if self.patience < 1 or not self.min_delta >= 0:
-            raise SettingError("EarlyStopping needs patience >= 1 and min_delta >= 0.")
+        hold_count(self, "patience")
+        hold(self, AT_LEAST_0, "min_delta")
 
     def score(self, record: Record) -> float:
         """The monitored value, signed so that larger is better."""
