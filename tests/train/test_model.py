@@ -326,6 +326,42 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         SettingError,
         "1.5",
     ),
+    "no layer": (lambda: kb.Model(kb.nn.ReLU), SettingError, "takes a layer"),
+    "type": (
+        lambda: kb.Model(kb.nn.Affine(4, 1), dtype="single?"),
+        SettingError,
+        "float32 or float64, not 'single",
+    ),
+    "a seed that is none": (
+        lambda: classifier().initialise("today"),
+        SettingError,
+        "seed is a whole number",
+    ),
+    "a value in words": (
+        lambda: classifier().__setitem__("b2", [["a", "b", "c"]]),
+        DataError,
+        "b2 holds numbers",
+    ),
+    "a value that is complex": (
+        lambda: classifier().__setitem__("b2", 1j * np.ones((1, 3))),
+        DataError,
+        "b2 holds numbers.*complex",
+    ),
+    "a value that is ragged": (
+        lambda: classifier().__setitem__("b2", [[1, 2], [3]]),
+        DataError,
+        "b2 is.*no matrix",
+    ),
+    "a value that is not finite": (
+        lambda: classifier().__setitem__("b2", [[1, 2, np.nan]]),
+        DataError,
+        "b2 holds nan in row 0, column 2",
+    ),
+    "dropout in words": (
+        lambda: kb.nn.Dropout("half"),
+        SettingError,
+        "Dropout's rate is a finite number",
+    ),
     "a fraction of no row": (
         lambda: classifier().fit(X, LABELS, validation=0.001),
         SettingError,

@@ -148,7 +148,7 @@ class Orthogonal(Initialiser):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(self, "gain", "above 0", lambda x: x > 0)
+        require(self, "gain", "above 0", lambda x: x > 0)
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
@@ -183,7 +183,7 @@ class Constant(Initialiser):
     value: float
 
     def __post_init__(self) -> None:
-        _require(self, "value")
+        require(self, "value")
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         yield np.broadcast_to(float(self.value), (rows, columns))
@@ -197,7 +197,7 @@ class Normal(Initialiser):
     std: float
 
     def __post_init__(self) -> None:
-        _require(self, "std", "of at least 0", lambda x: x >= 0)
+        require(self, "std", "of at least 0", lambda x: x >= 0)
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _normal(rng, self.std, rows, columns)
@@ -212,15 +212,15 @@ class Uniform(Initialiser):
     high: float
 
     def __post_init__(self) -> None:
-        _require(self, "low")
-        _require(self, "high", f"above low ({self.low})", lambda x: x > self.low)
+        require(self, "low")
+        require(self, "high", f"above low ({self.low})", lambda x: x > self.low)
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _drawn(rng.uniform, self.low, self.high, rows, columns)
 
 
-def _require(
-    owner: Initialiser,
+def require(
+    owner: object,
     name: str,
     what: str = "",
     holds: Callable[[float], bool] = lambda x: True,

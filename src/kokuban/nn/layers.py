@@ -17,7 +17,7 @@ from kokuban import ops
 from kokuban.errors import ExpressionError, SettingError, ShapeError
 from kokuban.expr import Expr
 from kokuban.nn.build import DRAW, Build, Initial
-from kokuban.nn.init import Normal, named
+from kokuban.nn.init import Normal, named, require
 
 T = TypeVar("T")
 
@@ -233,10 +233,7 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
-            raise SettingError(
-                f"A dropout rate is at least 0 and below 1, not {self.rate}."
-            )
+        require(self, "rate", "of at least 0 and below 1", lambda x: 0 <= x < 1)
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         stream = build.count("dropout")
@@ -284,10 +281,7 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
-            raise SettingError(
-                f"BatchNorm's momentum is at least 0 and below 1, not {self.momentum}."
-            )
+        require(self, "momentum", "of at least 0 and below 1", lambda x: 0 <= x < 1)
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         size = _columns(x, "BatchNorm", self.size)

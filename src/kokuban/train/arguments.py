@@ -1,10 +1,13 @@
-"""What `Model.fit` may be asked for: its arguments, checked, or a SettingError."""
+"""What a model may be asked for: arguments, checked, or a SettingError."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from kokuban.errors import SettingError
 from kokuban.optim import SGD, Optimizer
@@ -21,6 +24,15 @@ def require_engine(engine: object) -> None:
     """One of the engines' names."""
     if engine not in ENGINES:
         raise SettingError(f"engine is one of {', '.join(ENGINES)}, not {engine!r}.")
+
+
+def floats(dtype: Any) -> np.dtype[Any]:
+    """The type that a model computes in."""
+    with suppress(TypeError):  # of what is no type at all
+        found: np.dtype[Any] = np.dtype(dtype)
+        if found in (np.float32, np.float64):
+            return found
+    raise SettingError(f"dtype is float32 or float64, not {dtype!r}.")
 
 
 def whole(value: Any, name: str, least: int = 1) -> int:

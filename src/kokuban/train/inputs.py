@@ -45,6 +45,22 @@ def as_rows(value: Any, name: str, columns: Dim, dtype: Any) -> np.ndarray:
     return array
 
 
+def as_numbers(value: Any, name: str, shape: tuple[Dim, Dim], dtype: Any) -> np.ndarray:
+    """`value` copied to the given type; DataError unless finite numbers of the shape."""
+    _require_unmasked(value, name)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise DataError(f"{name} is {shape}; the value is no matrix.") from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} holds numbers; the value's type is {array.dtype}.")
+    if array.shape != shape:
+        raise DataError(f"{name} is {shape}; the value is {array.shape}.")
+    array = np.array(array, dtype)
+    require_finite(array, name)
+    return array
+
+
 def _require_unmasked(value: Any, name: str) -> None:
     if np.ma.is_masked(value):  # else what lies under the mask would count
         row = int(np.argwhere(np.ma.getmaskarray(value))[0][0])

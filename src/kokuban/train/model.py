@@ -30,6 +30,7 @@ from kokuban.train.fit import Callback, Run, Settings
 from kokuban.train.history import History, Record
 from kokuban.train.inputs import (
     as_classes,
+    as_numbers,
     as_rows,
     require_distributions,
     require_two_classes,
@@ -66,14 +67,16 @@ class Model:
             network = from_expressions(loss, output)
         elif net is None:
             raise SettingError("Model needs layers, or loss= as an expression.")
+        elif not isinstance(net, Layer):
+            raise SettingError(
+                f"Model takes a layer, such as kb.nn.Sequential(...); not {net!r}."
+            )
         else:
             network = from_layers(net, loss_named(loss), inputs)
         self._set_up(network, dtype)
 
     def _set_up(self, network: Network, dtype: Any) -> None:
-        self.network, self.dtype = network, np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise SettingError(f"dtype is float32 or float64, not {self.dtype}.")
+        self.network, self.dtype = network, arguments.floats(dtype)
         self._values: dict[Symbol, np.ndarray] = {}
         self.history: History | None = None
         self.extra: dict[str, Any] = {}
@@ -138,7 +141,7 @@ class Model:
 
     def initialise(self, seed: int = 0) -> None:
         """Give every parameter its initial value; the same seed gives the same values."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(arguments.whole(seed, "seed", least=0))
         self.values = {
             s: self.network.initial[s](rng, s.shape, self.dtype) for s in self._symbols
         }
@@ -149,11 +152,9 @@ class Model:
         return self._require_values()[symbol]
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Set a parameter or state; DataError unless the shape fits."""
+        """Set a parameter or state; DataError unless it is numbers of its shape."""
         symbol = self._symbol(name)
-        array = np.array(value, self.dtype)
-        if array.shape != symbol.shape:
-            raise DataError(f"{name} is {symbol.shape}; the value is {array.shape}.")
+        array = as_numbers(value, name, symbol.shape, self.dtype)
         if not self.values:
             self.initialise()
         self.values = {**self.values, symbol: array}
