@@ -178,22 +178,20 @@ KB_INLINE doubles fma(doubles a, doubles b, doubles c) {
 // Zeros, subnormal numbers, infinities and NaN.
 KB_INLINE bool unusual(floats x) { return _mm512_fpclass_ps_mask(x, 0xbf) != 0; }
 
-// Roots and quotients of floats go on from estimates of 14 bits and are nearly twice as quick as
-// the processor's own. Roots have all of its bits from 2e-31 on; of others, and of few quotients,
-// the last one differs. Where a result is one of the above the processor's own is taken. P. W.
-// Markstein, IBM Journal of Research and Development 34 (1990), 111-119.
+// Roots and quotients of floats are estimates of 14 bits, put right by the rest that they leave, in
+// one multiply-add: 0.56 ulp at most (test_vecmath --all), and quicker than the processor's own,
+// which are taken where something on the way is one of the above. P. W. Markstein, IBM Journal of
+// Research and Development 34 (1990), 111-119.
 KB_INLINE floats sqrt(floats x) {
-  const floats y = _mm512_maskz_rsqrt14_ps(0xffff, x), half = splat<floats>(0.5f);
-  const floats s = x * y, h = half * y, e = fma(-s, h, half);
-  const floats near = fma(s, e, s), rest = fma(-near, near, x);
-  const floats root = fma(rest, fma(h, e, h), near);
-  return __builtin_expect(unusual(root), 0) ? _mm512_maskz_sqrt_ps(0xffff, x) : root;
+  const floats y = _mm512_maskz_rsqrt14_ps(0xffff, x), near = x * y;
+  const floats rest = fma(-near, near, x);
+  if (__builtin_expect(unusual(rest), 0)) return _mm512_maskz_sqrt_ps(0xffff, x);
+  return fma(rest, splat<floats>(0.5f) * y, near);
 }
 KB_INLINE floats divide(floats a, floats b) {
-  const floats y = _mm512_maskz_rcp14_ps(0xffff, b);
-  const floats inverse = fma(fma(-b, y, splat<floats>(1.0f)), y, y), near = a * inverse;
-  const floats quotient = fma(fma(-b, near, a), inverse, near);
-  return __builtin_expect(unusual(quotient), 0) ? a / b : quotient;
+  const floats y = _mm512_maskz_rcp14_ps(0xffff, b), near = a * y, rest = fma(-b, near, a);
+  if (__builtin_expect(unusual(near) | unusual(rest), 0)) return a / b;
+  return fma(rest, y, near);
 }
 KB_INLINE doubles sqrt(doubles x) { return _mm512_maskz_sqrt_pd(0xff, x); }
 KB_INLINE floats at_most(floats x, floats bound) {

@@ -341,6 +341,21 @@ R softplus(R x) {
   return (x < 0 ? R(0) : x) + std::log1p(std::exp(-std::abs(x)));
 }
 
+// A number that has little to do with x, of any exponent and sign.
+template <class T>
+T scrambled(T x) {
+  const auto mixed = __builtin_bit_cast(word<T>, x) * word<T>(0x9e3779b97f4a7c15);
+  return from_word<T>(mixed ^ mixed >> (4 * sizeof(T)));
+}
+
+template <class V>
+V each_scrambled(V x) {
+  for (int k = 0; k < v::lanes<v::entry<V>>; k++) x[k] = scrambled<v::entry<V>>(x[k]);
+  return x;
+}
+inline double scrambled_exactly(double x) { return scrambled(float(x)); }
+inline long double scrambled_exactly(long double x) { return scrambled(double(x)); }
+
 #define KB_TEST(f)                                             \
   good &= test(                                                \
       #f, o, [](auto x) { return v::f(x); },                   \
@@ -366,6 +381,8 @@ bool test_all(const options &o) {
                [](auto x) { return 1 / x; });
   good &= test("x/3", o, [](auto x) { return v::divide(x, v::splat<decltype(x)>(3)); },
                [](auto x) { return x / 3; });
+  good &= test("x/y", o, [](auto x) { return v::divide(x, each_scrambled(x)); },
+               [](auto x) { return x / scrambled_exactly(x); });
   good &= test("round", o, [](auto x) { return v::round(x); },
                [](auto x) { return std::nearbyint(x); });
   return good;
