@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[1] / "src" / ROOT
 # By first name below the root. The root itself only names what lower floors hold, and
 # stands with the programs that use those names.
 FLOORS: tuple[set[str], ...] = (
-    {"errors", "shape"},
+    {"errors", "settings", "shape"},
     {"expr", "op", "entry"},
     {"ops"},
     {"gradient", "rewrite"},

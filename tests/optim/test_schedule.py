@@ -200,7 +200,7 @@ def test_an_end_that_nobody_knows(schedule) -> None:
     [
         (Constant, {"rate": -1}, "Constant's rate"),
         (Constant, {"rate": math.nan}, "Constant's rate.*nan"),
-        (Step, {"rate": 1, "every": 0}, "every is a whole number of at least 1, not 0"),
+        (Step, {"rate": 1, "every": 0}, "every is a whole number, at least 1; not 0"),
         (Step, {"rate": 1, "every": 1.5}, "every.*1.5"),
         (Step, {"rate": 1, "every": True}, "every.*True"),
         (Step, {"rate": 1, "every": 1, "factor": 0}, "factor.*above 0 and at most 1"),

@@ -37,6 +37,12 @@ def classifier(*extra: kb.nn.Layer) -> kb.Model:
     return kb.Model(net, loss="softmax_cross_entropy")
 
 
+def begun() -> kb.Model:
+    model = classifier()
+    model.initialise()
+    return model
+
+
 def regressor(loss: str = "mse") -> kb.Model:
     net = kb.nn.Sequential(kb.nn.Affine(4, 8), kb.nn.Tanh(), kb.nn.Affine(8, 2))
     return kb.Model(net, loss=loss)
@@ -474,6 +480,58 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: kb.Model(loss=kb.input("X", ("N", 2)) @ kb.parameter("W", (2, 1))),
         ExpressionError,
         "one number",
+    ),
+    "shuffle in words": (
+        lambda: classifier().fit(X, LABELS, shuffle="no"),
+        SettingError,
+        "shuffle is True or False, not 'no'",
+    ),
+    "resume in words": (
+        lambda: classifier().fit(X, LABELS, resume="a.safetensors"),
+        SettingError,
+        "resume is True or False, not 'a",
+    ),
+    "restore in words": (
+        lambda: EarlyStopping(restore="best"),
+        SettingError,
+        "EarlyStopping's restore is True or False, not 'best'",
+    ),
+    "bias in words": (
+        lambda: kb.nn.Affine(4, 1, bias="no"),
+        SettingError,
+        "Affine's bias is True or False, not 'no'",
+    ),
+    "columns in words": (
+        lambda: kb.nn.NTKAffine("four", 1),
+        SettingError,
+        "NTKAffine's inputs is a whole number, at least 1; not 'four'",
+    ),
+    "a rate beyond the largest float": (
+        lambda: kb.optim.SGD(10**400),
+        SettingError,
+        "SGD's rate is a finite number of at least 0, not 1000",
+    ),
+    "an epsilon in words": (
+        lambda: kb.nn.LayerNorm(4, epsilon="small"),
+        SettingError,
+        "LayerNorm's epsilon is a finite number of at least 0, not 'small'",
+    ),
+    "a layer without end": (
+        lambda: kb.Model(kb.nn.Affine(4, 10**30)).initialise(),
+        MemoryError,
+        f"no memory for 4×{10**30} numbers",
+    ),
+    "one name twice": (
+        lambda: kb.Model(
+            loss=kb.mean(kb.input("W", ("N", 4)) @ kb.parameter("W", (4, 1)))
+        ),
+        ExpressionError,
+        "W is input N×4 and parameter 4×1.*a name of its own",
+    ),
+    "what JSON has no form for": (
+        lambda: begun().save("never.safetensors", extra={"classes": {1, 2}}),
+        SettingError,
+        "extra is JSON data.*set is not JSON serializable",
     ),
     "layer shapes": (
         lambda: kb.Model(kb.nn.Sequential(kb.nn.Affine(4, 5), kb.nn.Affine(6, 1))),

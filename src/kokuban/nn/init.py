@@ -11,13 +11,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, dataclass, fields
-from numbers import Real
 from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
 
 from kokuban.errors import SettingError, ShapeError, unknown
+from kokuban.settings import ABOVE_0, ANY, AT_LEAST_0, Range, hold
 from kokuban.shape import Shape, shape_of, show
 
 Array = npt.NDArray[Any]
@@ -35,8 +35,8 @@ class Initialiser(ABC):
     ) -> Array:
         """Start values of `shape`.
 
-        Raises ShapeError unless the shape is two sizes of at least 1, and SettingError
-        unless the type is a floating one.
+        Raises ShapeError unless the shape is two sizes of at least 1, SettingError unless
+        the type is a floating one, and MemoryError where there is no room for so many.
         """
         rows, columns = shape_of(shape)
         if isinstance(rows, str) or isinstance(columns, str):
@@ -47,7 +47,7 @@ class Initialiser(ABC):
             raise SettingError(
                 f"Start values are floating numbers, such as float32, not {dtype!r}."
             )
-        values, done = np.empty((rows, columns), dtype), 0
+        values, done = _room(rows, columns, dtype), 0
         for block in self._draw(rng, rows, columns):
             values[done : done + len(block)] = block
             done += len(block)
@@ -56,6 +56,13 @@ class Initialiser(ABC):
     @abstractmethod
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         """The values in float64, some rows at a time."""
+
+
+def _room(rows: int, columns: int, dtype: Any) -> Array:
+    try:
+        return np.empty((rows, columns), dtype)
+    except (ValueError, OverflowError, MemoryError):  # by how far it is too much
+        raise MemoryError(f"There is no memory for {rows}×{columns} numbers.") from None
 
 
 def _drawn(
@@ -148,7 +155,7 @@ class Orthogonal(Initialiser):
     gain: float = 1.0
 
     def __post_init__(self) -> None:
-        require(self, "gain", "above 0", lambda x: x > 0)
+        hold(self, ABOVE_0, "gain")
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         tall = rng.standard_normal((max(rows, columns), min(rows, columns)))
@@ -183,7 +190,7 @@ class Constant(Initialiser):
     value: float
 
     def __post_init__(self) -> None:
-        require(self, "value")
+        hold(self, ANY, "value")
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         yield np.broadcast_to(float(self.value), (rows, columns))
@@ -197,7 +204,7 @@ class Normal(Initialiser):
     std: float
 
     def __post_init__(self) -> None:
-        require(self, "std", "of at least 0", lambda x: x >= 0)
+        hold(self, AT_LEAST_0, "std")
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _normal(rng, self.std, rows, columns)
@@ -212,27 +219,11 @@ class Uniform(Initialiser):
     high: float
 
     def __post_init__(self) -> None:
-        require(self, "low")
-        require(self, "high", f"above low ({self.low})", lambda x: x > self.low)
+        hold(self, ANY, "low")
+        hold(self, Range(f"above low ({self.low})", lambda x: x > self.low), "high")
 
     def _draw(self, rng: np.random.Generator, rows: int, columns: int) -> Blocks:
         return _drawn(rng.uniform, self.low, self.high, rows, columns)
-
-
-def require(
-    owner: object,
-    name: str,
-    what: str = "",
-    holds: Callable[[float], bool] = lambda x: True,
-) -> None:
-    """SettingError unless a field is a finite number for which `holds` is true."""
-    value: object = getattr(owner, name)
-    number = math.nan
-    if not isinstance(value, bool) and isinstance(value, Real):
-        number = float(value)
-    if not (math.isfinite(number) and holds(number)):
-        said = f"{type(owner).__name__}'s {name} is a finite number"
-        raise SettingError(f"{said} {what}".rstrip() + f", not {value!r}.")
 
 
 INITIALISERS: dict[str, type[Initialiser]] = {

@@ -17,7 +17,8 @@ from kokuban import ops
 from kokuban.errors import ExpressionError, SettingError, ShapeError
 from kokuban.expr import Expr
 from kokuban.nn.build import DRAW, Build, Initial
-from kokuban.nn.init import Normal, named, require
+from kokuban.nn.init import Normal, named
+from kokuban.settings import AT_LEAST_0, FROM_0_BELOW_1, hold, hold_flag, hold_whole
 
 T = TypeVar("T")
 
@@ -59,6 +60,9 @@ class Affine(Layer):
     init: str | Initial = "glorot"
     bias_init: str | Initial = "zeros"
 
+    def __post_init__(self) -> None:
+        hold_flag(self, "bias")
+
     def __call__(self, x: Expr, build: Build) -> Expr:
         weight = ("W", (self.inputs, self.outputs), _initial(self.init))
         bias = ("b", (1, self.outputs), _initial(self.bias_init))
@@ -84,6 +88,9 @@ class TiedAffine(Layer):
     of: Affine
     bias: bool = True
     bias_init: str | Initial = "zeros"
+
+    def __post_init__(self) -> None:
+        hold_flag(self, "bias")
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         other = build.made_by(self.of)
@@ -116,6 +123,9 @@ class NTKAffine(Layer):
     outputs: int
     init: str | Initial = Normal(1.0)
     bias_init: str | Initial = Normal(1.0)
+
+    def __post_init__(self) -> None:
+        hold_whole(self, "inputs", "outputs")
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         weight = ("W", (self.inputs, self.outputs), _initial(self.init))
@@ -233,7 +243,7 @@ class Dropout(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        require(self, "rate", "of at least 0 and below 1", lambda x: 0 <= x < 1)
+        hold(self, FROM_0_BELOW_1, "rate")
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         stream = build.count("dropout")
@@ -258,6 +268,9 @@ class LayerNorm(Layer):
     size: int
     epsilon: float = 1e-5
 
+    def __post_init__(self) -> None:
+        hold(self, AT_LEAST_0, "epsilon")
+
     def __call__(self, x: Expr, build: Build) -> Expr:
         size = _columns(x, "LayerNorm", self.size)
         made = build.parameters(self, "norm", **_scale_and_shift(size))
@@ -281,7 +294,8 @@ class BatchNorm(Layer):
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
-        require(self, "momentum", "of at least 0 and below 1", lambda x: 0 <= x < 1)
+        hold(self, FROM_0_BELOW_1, "momentum")
+        hold(self, AT_LEAST_0, "epsilon")
 
     def __call__(self, x: Expr, build: Build) -> Expr:
         size = _columns(x, "BatchNorm", self.size)

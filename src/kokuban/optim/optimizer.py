@@ -12,7 +12,7 @@ from kokuban.errors import ExpressionError, SettingError, ShapeError, unknown
 from kokuban.expr import Expr, Symbol, symbol
 from kokuban.ops import clip, maximum, sqrt, sum
 from kokuban.optim.schedule import Progress, Schedule, schedule_of
-from kokuban.optim.settings import ABOVE_0, AT_LEAST_0, hold, real
+from kokuban.settings import ABOVE_0, AT_LEAST_0, hold, real
 from kokuban.shape import SCALAR, show
 
 RATE = symbol("eta", SCALAR, "setting")  # the learning rate of the update

@@ -13,7 +13,7 @@ from kokuban.expr import Expr, Symbol, as_expr
 from kokuban.ops import expm1, sqrt
 from kokuban.optim.optimizer import STEP, Learned, Optimizer
 from kokuban.optim.schedule import Schedule
-from kokuban.optim.settings import (
+from kokuban.settings import (
     ABOVE_0,
     FROM_0_BELOW_1,
     FROM_0_TO_1,

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from kokuban.errors import SettingError
-from kokuban.optim.settings import (
+from kokuban.settings import (
     ABOVE_0_TO_1,
     AT_LEAST_0,
     FROM_0_TO_1,
     Range,
     hold,
     hold_choice,
-    hold_count,
+    hold_whole,
 )
 
 
@@ -93,7 +93,7 @@ class Step(Schedule):
     def __post_init__(self) -> None:
         hold(self, AT_LEAST_0, "rate")
         hold(self, ABOVE_0_TO_1, "factor")
-        hold_count(self, "every")
+        hold_whole(self, "every")
         hold_choice(self, "unit", ("epoch", "step"))
 
     def __call__(self, at: Progress) -> float:
@@ -145,7 +145,7 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         hold(self, AT_LEAST_0, "rate", "final")
         if self.steps is not None:
-            hold_count(self, "steps")
+            hold_whole(self, "steps")
 
     def __call__(self, at: Progress) -> float:
         """The learning rate of the update about to be made."""
@@ -171,9 +171,9 @@ class LogCosine(Schedule):
 
     def __post_init__(self) -> None:
         hold(self, AT_LEAST_0, "rate")
-        hold_count(self, "cycles")
+        hold_whole(self, "cycles")
         if self.steps is not None:
-            hold_count(self, "steps")
+            hold_whole(self, "steps")
 
     def __call__(self, at: Progress) -> float:
         """The learning rate of the update about to be made."""
@@ -196,7 +196,7 @@ class WarmUp(Schedule):
     then: Schedule | float
 
     def __post_init__(self) -> None:
-        hold_count(self, "steps")
+        hold_whole(self, "steps")
         if not isinstance(self.then, Schedule):
             hold(self, AT_LEAST_0, "then")
 
@@ -231,7 +231,7 @@ class OneCycle(Schedule):
         hold(self, Range("above 0 and at most 0.5", lambda x: 0 < x <= 0.5), "rise")
         hold(self, FROM_0_TO_1, "start", "end")
         if self.steps is not None:
-            hold_count(self, "steps")
+            hold_whole(self, "steps")
 
     def __call__(self, at: Progress) -> float:
         """The learning rate of the update about to be made."""

@@ -6,7 +6,7 @@ import os
 import sys
 from functools import cache
 
-from kokuban.errors import SettingError
+from kokuban.settings import whole
 
 MOST = 256
 _chosen: list[int] = []
@@ -16,20 +16,16 @@ def set_num_threads(number: int | None) -> None:
     """Let the native engine use at most `number` threads; None goes back to the default.
 
     The default is OMP_NUM_THREADS where it is set (joblib sets it for its workers), else
-    one in the workers of a process pool, else the processors this process may use.
-    threadpoolctl's limits count as set here. Results are the same bits for every number.
-    Of more than 256 threads it uses 256. Raises SettingError unless a whole number of at
-    least 1.
+    one in the workers of a process pool, else the processors this process may use. It is
+    found once in each process, and anew when None is given. threadpoolctl's limits count
+    as set here. Results are the same bits for every number. Of more than 256 threads it
+    uses 256. Raises SettingError unless a whole number of at least 1.
     """
     if number is None:
         _chosen.clear()
         _default.cache_clear()
         return
-    if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
-        raise SettingError(
-            f"The number of threads is a whole number, at least 1; not {number!r}."
-        )
-    _chosen[:] = [min(int(number), MOST)]
+    _chosen[:] = [min(whole("The number of threads", number), MOST)]
 
 
 def num_threads() -> int:

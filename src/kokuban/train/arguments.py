@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,13 +12,12 @@ import numpy as np
 
 from kokuban.errors import SettingError
 from kokuban.optim import SGD, Optimizer
-from kokuban.optim.settings import Range, real
+from kokuban.settings import BETWEEN_0_AND_1, real, whole
 from kokuban.train.fit import Callback
 from kokuban.train.metrics import Metric, metric
 from kokuban.train.stopping import EarlyStopping
 
 ENGINES = ("auto", "numpy", "native")
-A_SHARE = Range("between 0 and 1", lambda x: 0 < x < 1)
 
 
 def require_engine(engine: object) -> None:
@@ -35,20 +35,11 @@ def floats(dtype: Any) -> np.dtype[Any]:
     raise SettingError(f"dtype is float32 or float64, not {dtype!r}.")
 
 
-def whole(value: Any, name: str, least: int = 1) -> int:
-    """A whole number that a word of 64 bits holds."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-        raise SettingError(f"{name} is a whole number, at least {least}; not {value!r}.")
-    if value >= 1 << 63:
-        raise SettingError(f"{name} is below 2**63; not {value!r}.")
-    return int(value)
-
-
 def batch_size(size: Any, rows: int) -> int:
     """Rows of a batch, of so many; 32 where None is given, or all if there are fewer."""
     if size is None:
         return min(32, rows)
-    if whole(size, "batch_size") > rows:
+    if whole("batch_size", size) > rows:
         raise SettingError(
             f"batch_size is {size}, but there are {rows} rows to train on; at "
             f"most {rows}."
@@ -86,7 +77,7 @@ def held_out(given: Any) -> float | tuple[Any, Any] | None:
         return given[0], given[1]
     if given is None:
         return None
-    return real("validation, where it is no pair (x, t),", given, A_SHARE)
+    return real("validation, where it is no pair (x, t),", given, BETWEEN_0_AND_1)
 
 
 def named_metrics(given: Any) -> list[tuple[str, Metric]]:
@@ -118,4 +109,16 @@ def checkpoint(file: Any, every: Any) -> tuple[str | None, int | None]:
         return None, None
     if not isinstance(file, str | os.PathLike):
         raise SettingError(f"checkpoint is a path, not {file!r}.")
-    return os.fspath(file), None if every is None else whole(every, "checkpoint_every")
+    return os.fspath(file), None if every is None else whole("checkpoint_every", every)
+
+
+def json_data(extra: Any) -> dict[str, Any]:
+    """What is kept with a model, as its file will hold it; nothing for None."""
+    try:
+        kept: dict[str, Any] = json.loads(json.dumps(dict(extra or {}), sort_keys=True))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingError(
+            'extra is JSON data, such as {"classes": ["a", "b"]}: numbers, texts, lists '
+            f"and dicts by text; here, {error}."
+        ) from None
+    return kept

@@ -24,6 +24,7 @@ from kokuban.run.compiled import Compiled, Prediction
 from kokuban.run.lower import NotLowered
 from kokuban.run.onehot import compact_targets
 from kokuban.run.plan import Plan
+from kokuban.settings import flag, whole
 from kokuban.train import arguments
 from kokuban.train.files import load_arrays, save_arrays
 from kokuban.train.fit import Callback, Run, Settings
@@ -141,7 +142,7 @@ class Model:
 
     def initialise(self, seed: int = 0) -> None:
         """Give every parameter its initial value; the same seed gives the same values."""
-        rng = np.random.default_rng(arguments.whole(seed, "seed", least=0))
+        rng = np.random.default_rng(whole("seed", seed, least=0))
         self.values = {
             s: self.network.initial[s](rng, s.shape, self.dtype) for s in self._symbols
         }
@@ -251,13 +252,15 @@ class Model:
         StorageError.
         """
         arguments.require_engine(engine)
-        seed = arguments.whole(seed, "seed", least=0)
-        epochs = arguments.whole(epochs, "epochs")
+        seed = whole("seed", seed, least=0)
+        epochs = whole("epochs", epochs)
         measured = arguments.named_metrics(metrics)
         callbacks = arguments.callbacks(callbacks)
         validation = arguments.held_out(validation)
         rule = arguments.optimizer_or_default(optimizer)
         stopping = arguments.stopping_rule(stopping)
+        shuffle = flag("shuffle", shuffle)
+        resume = flag("resume", resume)
         file, every = arguments.checkpoint(checkpoint, checkpoint_every)
         data = self._with_targets(x, t, sample_weight)
         data, held_out = self._split(data, validation, seed)
@@ -312,7 +315,7 @@ class Model:
         rule = arguments.optimizer_or_default(optimizer)
         settings = Settings(rule, 1, 1, 0, False, None, None, None)
         trainer = self._trainer(settings, False, "auto")
-        size = arguments.whole(batch_size, "batch_size")
+        size = whole("batch_size", batch_size)
         return trainer.plan([*self.network.inputs, *self.network.targets], size)
 
     def _trainer(self, settings: Settings, weighted: bool, engine: str) -> Trainer:
@@ -455,14 +458,15 @@ class Model:
         """Write expressions and values as one safetensors file, atomically.
 
         `extra` is JSON data to keep with the model, such as the names of its classes.
-        Raises StorageError where the file cannot be written; an older file then stays.
+        Raises SettingError where it is not, and StorageError where the file cannot be
+        written; an older file then stays.
         """
         arrays = {s.name: v for s, v in self._require_values().items()}
         about = {
             "kind": "model",
             "network": self.network.to_dict(),
             "dtype": self.dtype.name,
-            "extra": dict(extra or {}),
+            "extra": arguments.json_data(extra),
         }
         save_arrays(path, arrays, about)
 

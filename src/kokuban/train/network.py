@@ -22,6 +22,7 @@ from kokuban.expr import (
 from kokuban.nn import Build, Layer, Loss
 from kokuban.nn.build import Initial
 from kokuban.nn.init import named
+from kokuban.shape import show
 
 WEIGHTS = input("weights", ("N", 1))  # how much each sample counts
 
@@ -48,6 +49,17 @@ class Network:
     layers: tuple[tuple[str, Expr], ...] = ()
     initial: dict[Symbol, Initial] = field(default_factory=dict)
     classes: bool = False
+
+    def __post_init__(self) -> None:
+        """Values are given and kept by name: ExpressionError where two have the same."""
+        named: dict[str, Symbol] = {}
+        for s in symbols(self._all()):
+            other = named.setdefault(s.name, s)
+            if other is not s:
+                raise ExpressionError(
+                    f"{other.name} is {other.role} {show(other.shape)} and {s.role} "
+                    f"{show(s.shape)}; each symbol of a model needs a name of its own."
+                )
 
     @property
     def inputs(self) -> list[Symbol]:

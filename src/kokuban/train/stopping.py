@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from kokuban.errors import unknown
-from kokuban.optim.settings import AT_LEAST_0, hold, hold_count
+from kokuban.settings import AT_LEAST_0, hold, hold_flag, hold_whole
 from kokuban.train.history import Record
 
 SMALLER_IS_BETTER = ("loss", "mse", "rmse", "mae")
@@ -29,8 +29,9 @@ class EarlyStopping:
     restore: bool = True
 
     def __post_init__(self) -> None:
-        hold_count(self, "patience")
+        hold_whole(self, "patience")
         hold(self, AT_LEAST_0, "min_delta")
+        hold_flag(self, "restore")
 
     def score(self, record: Record) -> float:
         """The monitored value, signed so that larger is better."""
