@@ -40,6 +40,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1024, help="of an epoch at most")
     parser.add_argument("--seconds", default="0.2", help="of a round, at least, about")
     wish = parser.parse_args()
+    for folder in wish.folders:
+        if not (folder / "kokuban" / "__init__.py").is_file():
+            parser.error(f"{folder} has no kokuban in it to import.")
     setting = (wish.net, str(wish.batch), wish.optimizer, str(wish.steps), wish.seconds)
     teams = [_started(folder.resolve(), setting) for folder in wish.folders]
     try:

@@ -272,3 +272,10 @@ def test_a_folder_without_the_engine_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "no engine" in done.stderr
     assert f"{tmp_path}: its process ended" in done.stderr
+
+
+def test_a_folder_without_the_library_is_refused(tmp_path: Path) -> None:
+    """Another library that can be imported would take its turns."""
+    done = taking_turns(tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path} has no kokuban in it" in done.stderr
